@@ -1,0 +1,1 @@
+"""What a framework, an executor and an operator say on the wire."""

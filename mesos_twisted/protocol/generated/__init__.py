@@ -1,0 +1,1 @@
+"""Types and field numbers made by tools/generate_protocol.py; never edited by hand."""
