@@ -1,0 +1,1 @@
+"""The agent: runs what frameworks launch and tells how it goes."""

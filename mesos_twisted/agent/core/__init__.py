@@ -1,0 +1,1 @@
+"""The agent's decisions: pure functions of state and event."""

@@ -1,0 +1,1 @@
+"""The master: offers resources, keeps the books, forwards what agents and frameworks say."""

@@ -1,0 +1,152 @@
+"""What a master's core can ask of its edges. The driver performs them in list order.
+
+A durable effect (ApplyRegistry) does not block later ones: the core holds back what must wait and
+asks for it when RegistryApplied comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import AgentId, ConnectionId
+
+
+@dataclass(frozen=True, slots=True)
+class SendEvent:
+    """Write one event to an open scheduler stream (nothing happens when it has closed)."""
+
+    connection: ConnectionId
+    event: m.SchedulerEvent
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Close a scheduler stream after what was written to it."""
+
+    connection: ConnectionId
+
+
+@dataclass(frozen=True, slots=True)
+class SendToAgent:
+    """Write one record to an agent link."""
+
+    link: ConnectionId
+    message: agentlink.FromMaster
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """Close an agent link after what was written to it."""
+
+    link: ConnectionId
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRegistry:
+    """Make a registry operation durable, then say RegistryApplied(number)."""
+
+    number: int
+    operation: RegistryOperation
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitAgent:
+    """The agent may serve from now on and is expected back after a failover."""
+
+    info: m.AgentInfo
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAgent:
+    """The agent left by its own will."""
+
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUnreachable:
+    """The agent did not answer; it may come back with its tasks."""
+
+    agent_id: AgentId
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReachable:
+    """An unreachable agent is back."""
+
+    info: m.AgentInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWeights:
+    """Role weights that survive the master."""
+
+    weights: tuple[tuple[str, float], ...]
+
+
+RegistryOperation: TypeAlias = (
+    AdmitAgent | RemoveAgent | MarkUnreachable | MarkReachable | StoreWeights
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Say TimerFired(key) after so many seconds; a timer of the same key is replaced."""
+
+    key: tuple[str, ...]
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer; unknown keys are fine."""
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAllocation:
+    """Something changed that an allocation could use: say AllocationDue soon, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell operators' event streams. Made by the core next to the change it tells of."""
+
+    event: m.MasterEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Add to a counter declared in metrics.names."""
+
+    name: str
+    amount: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line; ids are fields."""
+
+    level: Literal["debug", "info", "warn", "error"]
+    format: str
+    fields: tuple[tuple[str, object], ...] = ()
+
+
+Effect: TypeAlias = (
+    SendEvent
+    | CloseStream
+    | SendToAgent
+    | CloseLink
+    | ApplyRegistry
+    | StartTimer
+    | CancelTimer
+    | RequestAllocation
+    | Publish
+    | Count
+    | Log
+)

@@ -1,0 +1,1 @@
+"""The master's edges: sockets, timers, stores; they translate and obey."""

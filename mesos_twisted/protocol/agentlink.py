@@ -1,0 +1,292 @@
+"""The conversation between our master and our agents: tagged records over one mutual TLS link.
+
+The agent connects to the leading master (ALPN `mesos-link/1`) and speaks first:
+
+    agent                                   master
+    Register / Reregister        ->
+                                 <-         Registered / Reregistered   (or Shutdown: go away)
+    StatusUpdate                 ->
+                                 <-         Acknowledge                 (when the framework has)
+                                 <-         RunTask, RunTaskGroup, KillTask, ...
+                                 <-         Ping
+    Pong                         ->
+
+A record is a four-byte big-endian length and a msgpack map whose `t` names the type. Unknown keys
+are ignored and new keys have defaults, so neighbouring versions understand each other; a record of
+an unknown type is counted and skipped. Nothing here is promised to clients.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TypeAlias, Union, get_args
+
+import msgspec
+
+from mesos_twisted.errors import MalformedError
+from mesos_twisted.protocol.generated import messages as m
+
+MAX_RECORD_BYTES = 256 << 20
+ALPN = b"mesos-link/1"
+_LENGTH = struct.Struct(">I")
+
+
+class LinkMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t"):
+    """Base of every record."""
+
+
+class LinkExecutor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A live executor of a returning agent, and what it was given."""
+
+    framework_id: str
+    info: m.ExecutorInfo
+    resources: tuple[m.Resource, ...] = ()
+
+
+class LinkCompletedFramework(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A framework the agent has finished with: only for the history that a new leader shows."""
+
+    info: m.FrameworkInfo
+    tasks: tuple[m.Task, ...] = ()
+
+
+class Register(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
+    """A new agent asks for an id. `info.id` is unset; `info.resources` is its total."""
+
+    info: m.AgentInfo
+    pid: str
+    version: str
+    capabilities: tuple[str, ...] = ()
+
+
+class Reregister(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="reregister"):
+    """A known agent returns with all it has. `info.id` is set."""
+
+    info: m.AgentInfo
+    pid: str
+    version: str
+    frameworks: tuple[m.FrameworkInfo, ...] = ()
+    executors: tuple[LinkExecutor, ...] = ()
+    tasks: tuple[m.Task, ...] = ()
+    completed: tuple[LinkCompletedFramework, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+
+class Unregister(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="unregister"):
+    """The agent leaves for good: all its tasks have ended."""
+
+
+class Pong(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="pong"):
+    """Answer to a Ping."""
+
+
+class StatusUpdate(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="update"):
+    """A task's oldest unacknowledged update; `latest_state` is where the task is by now."""
+
+    framework_id: str
+    status: m.TaskStatus
+    latest_state: m.TaskState
+    executor_id: str | None = None
+
+
+class ExitedExecutor(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="exited"):
+    """An executor ended; `status` is the wait(2) status, -1 when unknown."""
+
+    framework_id: str
+    executor_id: str
+    status: int
+    custom: bool = True
+
+
+class ExecutorMessage(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="emessage"):
+    """Bytes from an executor to its scheduler, at most once."""
+
+    framework_id: str
+    executor_id: str
+    data: bytes
+
+
+class Registered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="registered"):
+    """The agent is admitted under this id."""
+
+    agent_id: str
+    master_id: str
+    ping_timeout_s: float
+    master_version: str = ""
+
+
+class Reregistered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="reregistered"):
+    """The agent is back. Tasks in `unknown` are not known to the agent: it answers for each with
+    TASK_DROPPED; frameworks in `removed` are to be shut down."""
+
+    agent_id: str
+    master_id: str
+    ping_timeout_s: float
+    master_version: str = ""
+    unknown: tuple[tuple[str, str], ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class Ping(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):
+    """Every agent_ping_timeout. `connected` false: the master has no registration, register again."""
+
+    connected: bool = True
+
+
+class RunTask(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """Launch one task (a command, or a task of a custom executor)."""
+
+    framework: m.FrameworkInfo
+    task: m.TaskInfo
+
+
+class RunTaskGroup(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="run_group"):
+    """Launch a task group on its executor: all of it or none."""
+
+    framework: m.FrameworkInfo
+    executor: m.ExecutorInfo
+    task_group: m.TaskGroupInfo
+
+
+class KillTask(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="kill"):
+    """End a task; `kill_policy` overrides the task's own."""
+
+    framework_id: str
+    task_id: str
+    kill_policy: m.KillPolicy | None = None
+
+
+class ShutdownExecutor(
+    LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="shutdown_executor"
+):
+    """Ask the executor to end; force it after its grace period."""
+
+    framework_id: str
+    executor_id: str
+
+
+class ShutdownFramework(
+    LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="shutdown_framework"
+):
+    """The framework is removed: end all its executors and tasks."""
+
+    framework_id: str
+
+
+class UpdateFramework(
+    LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="update_framework"
+):
+    """The framework's info changed (subscribed again or updated)."""
+
+    framework: m.FrameworkInfo
+    #: Send every unacknowledged update again: there is a new scheduler behind the id.
+    resend: bool = False
+
+
+class Acknowledge(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="ack"):
+    """The scheduler has this update."""
+
+    framework_id: str
+    task_id: str
+    uuid: bytes
+
+
+class FrameworkMessage(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="fmessage"):
+    """Bytes from a scheduler to an executor, at most once."""
+
+    framework_id: str
+    executor_id: str
+    data: bytes
+
+
+class Shutdown(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="shutdown"):
+    """The agent may not serve (gone, refused, wrong version): end every task and exit."""
+
+    message: str = ""
+
+
+FromAgent: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
+    Register, Reregister, Unregister, Pong, StatusUpdate, ExitedExecutor, ExecutorMessage
+]
+FromMaster: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
+    Registered,
+    Reregistered,
+    Ping,
+    RunTask,
+    RunTaskGroup,
+    KillTask,
+    ShutdownExecutor,
+    ShutdownFramework,
+    UpdateFramework,
+    Acknowledge,
+    FrameworkMessage,
+    Shutdown,
+]
+
+_encoder = msgspec.msgpack.Encoder()
+_from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
+_from_master: msgspec.msgpack.Decoder[FromMaster] = msgspec.msgpack.Decoder(FromMaster)
+_TAGS = {
+    kind.__struct_config__.tag for union in (FromAgent, FromMaster) for kind in get_args(union)
+}
+
+
+def frame(message: FromAgent | FromMaster) -> bytes:
+    """The record with its length, ready to be written."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def from_agent(body: bytes) -> FromAgent | None:
+    """A record an agent sent; None for a type nobody here knows. Raises MalformedError."""
+    try:
+        return _from_agent.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        _check_tag_unknown(body, error)
+        return None
+
+
+def from_master(body: bytes) -> FromMaster | None:
+    """A record a master sent; None for a type nobody here knows. Raises MalformedError."""
+    try:
+        return _from_master.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        _check_tag_unknown(body, error)
+        return None
+
+
+def _check_tag_unknown(body: bytes, error: Exception) -> None:
+    try:
+        tag = msgspec.msgpack.decode(body).get("t")
+    except Exception:
+        tag = None
+    if not isinstance(tag, str) or tag in _TAGS:
+        raise MalformedError(f"A link record cannot be read: {error}") from None
+
+
+class Deframer:
+    """Records out of a byte stream, whatever way the bytes are split."""
+
+    __slots__ = ("_buffer", "_max")
+
+    def __init__(self, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+        self._buffer = bytearray()
+        self._max = max_record_bytes
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The records completed by `data`. Raises MalformedError for one over the limit."""
+        buffer = self._buffer
+        buffer += data
+        out: list[bytes] = []
+        at, end = 0, len(buffer)
+        while end - at >= 4:
+            size = int.from_bytes(buffer[at : at + 4], "big")
+            if size > self._max:
+                raise MalformedError(f"A link record of {size} bytes is over the limit {self._max}")
+            if end - at - 4 < size:
+                break
+            out.append(bytes(buffer[at + 4 : at + 4 + size]))
+            at += 4 + size
+        if at:
+            del buffer[:at]
+        return out
