@@ -1,91 +1,70 @@
-"""Durations and sizes as Mesos writes them: `15secs`, `1.5mins`, `2GB`.
+"""Durations and byte sizes in the text form of Mesos's flags.
 
-A duration is an `int` of nanoseconds, a size an `int` of bytes. Only text and numbers live here.
+Durations are seconds as floats, sizes are whole bytes. Source: stout's duration.hpp and bytes.hpp.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
 
-from mesos_twisted.errors import Problem
+from mesos_twisted.errors import MalformedError
 
-_DURATION_UNITS: Final = (
-    ("ns", 1),
-    ("us", 1_000),
-    ("ms", 1_000_000),
-    ("secs", 1_000_000_000),
-    ("mins", 60 * 1_000_000_000),
-    ("hrs", 3_600 * 1_000_000_000),
-    ("days", 86_400 * 1_000_000_000),
-    ("weeks", 7 * 86_400 * 1_000_000_000),
-)
-_SIZE_UNITS: Final = (("B", 1), ("KB", 2**10), ("MB", 2**20), ("GB", 2**30), ("TB", 2**40))
-_NUMBER: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)")
-
-DURATION_LIMIT_NS: Final = 2**63 - 1
-SECOND_NS: Final = 1_000_000_000
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "secs": 10**9,
+    "mins": 60 * 10**9,
+    "hrs": 3600 * 10**9,
+    "days": 86400 * 10**9,
+    "weeks": 604800 * 10**9,
+}
+_MAX_NANOSECONDS = (1 << 63) - 1
+_BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+_NUMBER_AND_UNIT = re.compile(r"([0-9]*\.?[0-9]+|[0-9]+\.)([A-Za-z]+)\Z")
 
 
-def parse_duration(text: str) -> int | Problem:
-    """Nanoseconds of a text such as `15secs`, `1.5mins`, `500ms`, `1weeks`."""
-    units = dict(_DURATION_UNITS)
-    matched = _NUMBER.fullmatch(text.strip())
-    if matched is None or matched[2] not in units:
-        return Problem(
-            "duration_invalid",
-            f"'{text}' is not a duration; write a number and one of {', '.join(units)},"
-            " as in '15secs'.",
+def parse_duration(text: str) -> float:
+    """`15secs` or `1.5hrs` as seconds. Raises MalformedError."""
+    match = _NUMBER_AND_UNIT.match(text.strip())
+    if match is None:
+        raise MalformedError(f"'{text}' is not a duration; write a number and a unit, like 15secs")
+    factor = _NANOSECONDS.get(match[2])
+    if factor is None:
+        raise MalformedError(
+            f"Unknown duration unit '{match[2]}' in '{text}'; use one of {', '.join(_NANOSECONDS)}"
         )
-    try:
-        nanoseconds = round(_exact(matched[1], units[matched[2]]))
-    except OverflowError:
-        nanoseconds = DURATION_LIMIT_NS + 1
-    if abs(nanoseconds) > DURATION_LIMIT_NS:
-        return Problem("duration_invalid", f"'{text}' is longer than 292 years, the most allowed.")
-    return nanoseconds
+    nanoseconds = float(match[1]) * factor
+    if nanoseconds > _MAX_NANOSECONDS:
+        raise MalformedError(f"The duration '{text}' is longer than 292 years")
+    return nanoseconds / 1e9
 
 
-def format_duration(nanoseconds: int) -> str:
-    """Text in the largest unit that keeps the number whole, or one unit below it, as Mesos does."""
-    if nanoseconds < 0:
-        return "-" + format_duration(-nanoseconds)
-    at = 0
-    while at + 1 < len(_DURATION_UNITS) and nanoseconds >= _DURATION_UNITS[at + 1][1]:
-        at += 1
-    if at > 0 and nanoseconds % _DURATION_UNITS[at][1]:
-        at -= 1
-    name, unit = _DURATION_UNITS[at]
-    whole, rest = divmod(nanoseconds, unit)
-    return f"{whole}{name}" if not rest else f"{nanoseconds / unit:.15g}{name}"
+def format_duration(seconds: float) -> str:
+    """The shortest exact text: 15.0 is `15secs`, 90.0 is `90secs`, 600.0 is `10mins`."""
+    nanoseconds = round(seconds * 1e9)
+    units = list(_NANOSECONDS.items())
+    place = max((i for i, (_, size) in enumerate(units) if abs(nanoseconds) >= size), default=0)
+    if place and nanoseconds % units[place][1] and nanoseconds % units[place - 1][1] == 0:
+        place -= 1
+    name, size = units[place]
+    return f"{nanoseconds / size:.15g}{name}"
 
 
-def parse_size(text: str) -> int | Problem:
-    """Bytes of a text such as `2GB`, `512MB`, `1024B`; units are powers of 1024."""
-    units = dict(_SIZE_UNITS)
-    matched = _NUMBER.fullmatch(text.strip())
-    size = -1.0
-    if matched is not None and matched[2] in units:
-        try:
-            size = _exact(matched[1], units[matched[2]])
-        except OverflowError:
-            size = -1.0
-    if not 0 <= size < 2**64:
-        return Problem(
-            "size_invalid",
-            f"'{text}' is not a size; write a number and one of {', '.join(units)}, as in '2GB'.",
+def parse_bytes(text: str) -> int:
+    """`2GB` as bytes (units are powers of 1024). Raises MalformedError."""
+    match = _NUMBER_AND_UNIT.match(text.strip())
+    factor = _BYTES.get(match[2]) if match else None
+    if match is None or factor is None or "." in match[1]:
+        raise MalformedError(
+            f"'{text}' is not a size; write a whole number and B, KB, MB, GB or TB"
         )
-    return round(size)
+    return int(match[1]) * factor
 
 
-def format_size(size: int) -> str:
-    """Text in the largest unit that keeps the number whole: `2GB`, `1536MB`, `0B`."""
-    at = 0
-    while at + 1 < len(_SIZE_UNITS) and size and size % _SIZE_UNITS[at + 1][1] == 0:
-        at += 1
-    name, unit = _SIZE_UNITS[at]
-    return f"{size // unit}{name}"
-
-
-def _exact(number: str, unit: int) -> int | float:
-    return int(number) * unit if number.lstrip("+-").isdecimal() else float(number) * unit
+def format_bytes(size: int) -> str:
+    """The largest unit that keeps the number whole: 4096 is `4KB`."""
+    for name, factor in reversed(_BYTES.items()):
+        if size and size % factor == 0:
+            return f"{size // factor}{name}"
+    return f"{size}B"

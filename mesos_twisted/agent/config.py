@@ -1,0 +1,153 @@
+"""Every flag of the agent, once. Names, syntax and defaults are Mesos's where it has the flag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesos_twisted.config import (
+    BOOL,
+    BYTES,
+    DURATION,
+    FLOAT,
+    INT,
+    NAMES,
+    PATH,
+    PORT,
+    TEXT,
+    choice,
+    flag,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """What an operator can set on an agent."""
+
+    master: str | None = flag(TEXT, None, "where the masters are: host:port[,host:port…]")
+    work_dir: str = flag(PATH, "/var/lib/mesos/agent", "sandboxes, checkpoints and caches")
+    runtime_dir: str = flag(PATH, "/var/run/mesos", "the launcher's socket and journal")
+    ip: str = flag(TEXT, "127.0.0.1", "the IP address to listen on")
+    port: int = flag(PORT, 5051, "the TLS port for operators and executors")
+    advertise_ip: str | None = flag(TEXT, None, "the IP address others reach this agent at")
+    advertise_port: int | None = flag(PORT, None, "the port others reach this agent at")
+    hostname: str | None = flag(TEXT, None, "the host name others reach this agent by")
+    executor_port: int = flag(
+        PORT, 0, "loopback port for executors without TLS; 0: any, kept over restarts"
+    )
+    resources: str | None = flag(
+        TEXT, None, "what to offer; the rest is found out: cpus:4;mem:1024"
+    )
+    attributes: str | None = flag(TEXT, None, "what to tell frameworks: rack:r1;level:10")
+    default_role: str = flag(TEXT, "*", "the role of resources that name none")
+    domain: str | None = flag(TEXT, None, "this agent's fault domain as JSON")
+    tls_cert_file: str | None = flag(PATH, None, "this agent's certificate, with its chain (PEM)")
+    tls_key_file: str | None = flag(PATH, None, "the certificate's private key (PEM)")
+    tls_ca_file: str | None = flag(PATH, None, "the authorities that peers must be signed by (PEM)")
+    tls_crl_file: str | None = flag(PATH, None, "revoked certificates (PEM), read again on SIGHUP")
+    authenticate_http_readonly: bool = flag(BOOL, True, "reading needs a principal")
+    authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
+    authenticate_http_executors: bool = flag(BOOL, True, "executors prove who they are")
+    http_credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
+    jwt_secret_key: str | None = flag(
+        PATH, None, "file with the key that signs executors' tokens; made in work_dir when unset"
+    )
+    acls: str | None = flag(TEXT, None, "who may do what: JSON, or file:///path of it")
+    containerizers: tuple[str, ...] = flag(NAMES, ("mesos",), "containerizers, first that accepts")
+    launcher: str = flag(choice("posix"), "posix", "how containers are started")
+    isolation: tuple[str, ...] = flag(
+        NAMES, ("posix/cpu", "posix/mem", "posix/rlimits", "disk/du"), "isolators, in order"
+    )
+    launcher_dir: str | None = flag(PATH, None, "where the built launcher is kept")
+    switch_user: bool = flag(BOOL, True, "run tasks as their user (when the agent is root)")
+    enforce_container_disk_quota: bool = flag(BOOL, False, "end containers over their disk")
+    container_disk_watch_interval: float = flag(DURATION, 15.0, "how often sandboxes are measured")
+    executor_registration_timeout: float = flag(DURATION, 60.0, "time to subscribe after launch")
+    executor_reregistration_timeout: float = flag(DURATION, 2.0, "time to return after a restart")
+    executor_shutdown_grace_period: float = flag(DURATION, 5.0, "time to end when asked to")
+    executor_environment_variables: str | None = flag(TEXT, None, "JSON of names and values")
+    recover: str = flag(choice("reconnect", "cleanup"), "reconnect", "what to do with old tasks")
+    recovery_timeout: float = flag(DURATION, 900.0, "time executors wait for a lost agent")
+    strict: bool = flag(BOOL, True, "unreadable checkpoints stop the agent")
+    reconfiguration_policy: str = flag(
+        choice("equal", "additive"), "equal", "how resources and attributes may change on restart"
+    )
+    registration_backoff_factor: float = flag(DURATION, 1.0, "first wait before registering again")
+    fetcher_cache_dir: str | None = flag(PATH, None, "cache of fetched files; in work_dir if unset")
+    fetcher_cache_size: int = flag(BYTES, 2 << 30, "how much the cache may hold")
+    fetcher_stall_timeout: float = flag(DURATION, 60.0, "a download without data ends after this")
+    gc_delay: float = flag(DURATION, 604800.0, "how long sandboxes are kept")
+    gc_disk_headroom: float = flag(FLOAT, 0.1, "share of the disk to keep free")
+    disk_watch_interval: float = flag(DURATION, 60.0, "how often the disk is measured")
+    container_logger_max_size: int = flag(BYTES, 10 << 20, "stdout and stderr are rotated here")
+    container_logger_max_files: int = flag(INT, 3, "rotated files kept for each")
+    max_completed_executors_per_framework: int = flag(INT, 150, "finished executors kept")
+    http_heartbeat_interval: float = flag(DURATION, 30.0, "heartbeat of attached streams")
+    max_operator_body: int = flag(BYTES, 1 << 20, "largest body of a request")
+    max_stream_buffer: int = flag(BYTES, 16 << 20, "a stream this far behind its reader is cut")
+    max_unauthenticated_connections: int = flag(INT, 200, "connections still in their handshake")
+    max_loop_lag: float = flag(DURATION, 5.0, "no watchdog ping when the event loop lags so much")
+    logging_level: str = flag(
+        choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what is worth a log line"
+    )
+    log_format: str = flag(choice("json", "text"), "json", "one JSON object a line, or plain text")
+    external_log_file: str | None = flag(PATH, None, "a log file to show under /slave/log")
+
+
+_LATER = "containers are POSIX processes here"
+_MODULES = "C++ modules cannot be loaded"
+
+#: Flags of Mesos that are accepted and do nothing here.
+WITHOUT_EFFECT = {
+    "authenticatee": "agents prove themselves by certificate",
+    "authentication_backoff_factor": "agents prove themselves by certificate",
+    "authentication_timeout_min": "agents prove themselves by certificate",
+    "authentication_timeout_max": "agents prove themselves by certificate",
+    "credential": "agents prove themselves by certificate",
+    "authorizer": "the local authorizer is built in",
+    "http_authenticators": "certificates, Basic and tokens are all built in",
+    "hostname_lookup": "host names are not looked up; set --hostname",
+    "initialize_driver_logging": "there is no driver library",
+    "logbufsecs": "logs are never buffered",
+    "log_dir": "logs go to standard error; use the journal",
+    "quiet": "set --logging_level",
+    "version": "use mesos-twisted --version",
+    "memory_profiling": "not built in",
+    "modules": _MODULES,
+    "modules_dir": _MODULES,
+    "hooks": _MODULES,
+    "secret_resolver": _MODULES,
+    "resource_estimator": _MODULES,
+    "qos_controller": _MODULES,
+    "container_logger": "output is always rotated by size",
+    "ip_discovery_command": "set --ip",
+    "master_detector": "set --master",
+    "zk_session_timeout": "this agent runs without ZooKeeper",
+    "http_command_executor": "command tasks need no executor process",
+    "frameworks_home": "relative executor paths are not rewritten",
+    "hadoop_home": "only file, http and https are fetched",
+    "sandbox_directory": _LATER,
+    "cgroups_root": _LATER,
+    "cgroups_hierarchy": _LATER,
+    "cgroups_enable_cfs": _LATER,
+    "cgroups_limit_swap": _LATER,
+    "cgroups_destroy_timeout": _LATER,
+    "cgroups_cpu_enable_pids_and_tids_count": _LATER,
+    "image_providers": _LATER,
+    "docker": _LATER,
+    "docker_kill_orphans": _LATER,
+    "docker_registry": _LATER,
+    "docker_remove_delay": _LATER,
+    "docker_socket": _LATER,
+    "docker_stop_timeout": _LATER,
+    "docker_store_dir": _LATER,
+    "perf_duration": _LATER,
+    "perf_interval": _LATER,
+    "revocable_cpu_low_priority": _LATER,
+    "systemd_enable_support": "tasks outlive the agent without it",
+    "systemd_runtime_directory": "tasks outlive the agent without it",
+    "oversubscribed_resources_interval": "nothing is oversubscribed",
+    "qos_correction_interval_min": "nothing is oversubscribed",
+    "gc_non_executor_container_sandboxes": "every sandbox is collected",
+}
+
+ALIASES = {"slave_subsystems": "agent_subsystems"}

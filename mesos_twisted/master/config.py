@@ -1,0 +1,136 @@
+"""Every flag of the master, once. Names, syntax and defaults are Mesos's where it has the flag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesos_twisted.config import (
+    BOOL,
+    BYTES,
+    DURATION,
+    FLOAT,
+    INT,
+    NAMES,
+    PATH,
+    PORT,
+    TEXT,
+    choice,
+    flag,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MasterConfig:
+    """What an operator can set on a master."""
+
+    work_dir: str = flag(PATH, "/var/lib/mesos/master", "where the registry is kept")
+    ip: str = flag(TEXT, "127.0.0.1", "the IP address to listen on")
+    port: int = flag(PORT, 5050, "the TLS port for frameworks, agents and operators")
+    advertise_ip: str | None = flag(TEXT, None, "the IP address others reach this master at")
+    advertise_port: int | None = flag(PORT, None, "the port others reach this master at")
+    hostname: str | None = flag(TEXT, None, "the host name others reach this master by")
+    cluster: str | None = flag(TEXT, None, "the cluster's name, shown in the state")
+    registry: str = flag(
+        choice("sqlite", "in_memory"), "sqlite", "where admitted agents and weights are kept"
+    )
+    tls_cert_file: str | None = flag(PATH, None, "this master's certificate, with its chain (PEM)")
+    tls_key_file: str | None = flag(PATH, None, "the certificate's private key (PEM)")
+    tls_ca_file: str | None = flag(PATH, None, "the authorities that peers must be signed by (PEM)")
+    tls_crl_file: str | None = flag(PATH, None, "revoked certificates (PEM), read again on SIGHUP")
+    authenticate_http_frameworks: bool = flag(BOOL, True, "only known schedulers may subscribe")
+    authenticate_http_readonly: bool = flag(BOOL, True, "reading needs a principal")
+    authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
+    authenticate_agents: bool = flag(BOOL, True, "only agent certificates may register agents")
+    credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
+    jwt_secret_key: str | None = flag(PATH, None, "file with the key that signs accepted tokens")
+    acls: str | None = flag(TEXT, None, "who may do what: JSON, or file:///path of it")
+    root_submissions: bool = flag(BOOL, True, "frameworks may run as root")
+    allocator: str = flag(TEXT, "hierarchical", "the placement policy: hierarchical, priority, …")
+    allocation_interval: float = flag(DURATION, 1.0, "time between periodic allocations")
+    role_sorter: str = flag(choice("drf", "random"), "drf", "how roles are ordered")
+    framework_sorter: str = flag(
+        choice("drf", "random"), "drf", "how a role's frameworks are ordered"
+    )
+    offer_timeout: float | None = flag(DURATION, None, "unused offers are rescinded after this")
+    min_allocatable_resources: str = flag(
+        TEXT, "cpus:0.01|mem:32", "the least an offer holds: any one of these"
+    )
+    filter_gpu_resources: bool = flag(BOOL, True, "offer GPU agents only to GPU frameworks")
+    fair_sharing_excluded_resource_names: tuple[str, ...] = flag(
+        NAMES, (), "resources that do not count for fair shares"
+    )
+    require_agent_domain: bool = flag(BOOL, False, "agents without a fault domain are refused")
+    domain: str | None = flag(TEXT, None, "this master's fault domain as JSON")
+    roles: tuple[str, ...] = flag(NAMES, (), "the only roles frameworks may use; empty: any")
+    weights: str | None = flag(TEXT, None, "role weights at first start: role=2.5,other=1")
+    whitelist: str | None = flag(PATH, None, "file of host names that may be offered, re-read")
+    agent_ping_timeout: float = flag(DURATION, 15.0, "time an agent has to answer a ping")
+    max_agent_ping_timeouts: int = flag(INT, 5, "missed pings after which an agent is unreachable")
+    agent_reregister_timeout: float = flag(DURATION, 600.0, "time agents have to return")
+    agent_removal_rate_limit: str | None = flag(TEXT, None, "most removals, like 1/10mins")
+    recovery_agent_removal_limit: str = flag(TEXT, "100%", "most agents lost in a failover")
+    max_completed_frameworks: int = flag(INT, 50, "finished frameworks kept for display")
+    max_completed_tasks_per_framework: int = flag(INT, 1000, "finished tasks kept for each")
+    max_unreachable_tasks_per_framework: int = flag(INT, 1000, "unreachable tasks kept for each")
+    max_operator_event_stream_subscribers: int = flag(INT, 1000, "open operator streams; oldest go")
+    publish_per_framework_metrics: bool = flag(BOOL, True, "count calls and events by framework")
+    registry_fetch_timeout: float = flag(DURATION, 60.0, "time to read the registry at start")
+    registry_store_timeout: float = flag(DURATION, 20.0, "time for one write of the registry")
+    registry_gc_interval: float = flag(DURATION, 900.0, "how often old agents are forgotten")
+    registry_max_agent_age: float = flag(DURATION, 1209600.0, "how long lost agents are remembered")
+    registry_max_agent_count: int = flag(INT, 102400, "how many lost agents are remembered")
+    max_scheduler_body: int = flag(BYTES, 5 << 20, "largest body of a scheduler call")
+    max_operator_body: int = flag(BYTES, 1 << 20, "largest body of any other request")
+    max_stream_buffer: int = flag(BYTES, 64 << 20, "a stream this far behind its reader is cut")
+    max_unauthenticated_connections: int = flag(INT, 1000, "connections still in their handshake")
+    max_loop_lag: float = flag(DURATION, 5.0, "no watchdog ping when the event loop lags so much")
+    allocation_budget: float = flag(FLOAT, 0.01, "seconds one slice of an allocation may take")
+    logging_level: str = flag(
+        choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what is worth a log line"
+    )
+    log_format: str = flag(choice("json", "text"), "json", "one JSON object a line, or plain text")
+    external_log_file: str | None = flag(PATH, None, "a log file to show under /master/log")
+
+
+#: Flags of Mesos that are accepted and do nothing here.
+WITHOUT_EFFECT = {
+    "quorum": "there is no replicated log; ZooKeeper or SQLite keeps the registry",
+    "log_auto_initialize": "there is no replicated log to initialize",
+    "registry_strict": "the registry is always strict",
+    "authenticate_frameworks": "frameworks speak HTTP here: see --authenticate_http_frameworks",
+    "authenticators": "certificates, Basic and tokens are all built in",
+    "http_authenticators": "certificates, Basic and tokens are all built in",
+    "http_framework_authenticators": "certificates, Basic and tokens are all built in",
+    "authentication_v0_timeout": "the old libprocess authentication is not spoken",
+    "authorizers": "the local authorizer is built in",
+    "webui_dir": "the pages are part of the package",
+    "hostname_lookup": "host names are not looked up; set --hostname",
+    "initialize_driver_logging": "there is no driver library",
+    "logbufsecs": "logs are never buffered",
+    "log_dir": "logs go to standard error; use the journal",
+    "quiet": "set --logging_level",
+    "version": "use mesos-twisted --version",
+    "memory_profiling": "not built in",
+    "modules": "C++ modules cannot be loaded; policies are Python entry points",
+    "modules_dir": "C++ modules cannot be loaded; policies are Python entry points",
+    "hooks": "C++ modules cannot be loaded",
+    "ip_discovery_command": "set --ip",
+    "master_contender": "set --zk",
+    "master_detector": "set --zk",
+    "offer_constraints_re2_max_mem": "constraints are not evaluated yet",
+    "offer_constraints_re2_max_program_size": "constraints are not evaluated yet",
+    "zk_session_timeout": "this master runs without ZooKeeper",
+    "allocator_agent_recovery_factor": "offers never wait for returning agents",
+    "allocator_recovery_timeout": "offers never wait for returning agents",
+    "max_executors_per_agent": "an agent's executors are not limited",
+}
+
+ALIASES = {
+    "slave_ping_timeout": "agent_ping_timeout",
+    "max_slave_ping_timeouts": "max_agent_ping_timeouts",
+    "slave_reregister_timeout": "agent_reregister_timeout",
+    "slave_removal_rate_limit": "agent_removal_rate_limit",
+    "recovery_slave_removal_limit": "recovery_agent_removal_limit",
+    "authenticate_slaves": "authenticate_agents",
+    "max_executors_per_slave": "max_executors_per_agent",
+}
