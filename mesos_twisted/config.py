@@ -156,8 +156,8 @@ def load(
 ) -> Loaded[T]:
     """The config that these sources give. Raises MalformedError with one sentence.
 
-    `without_effect` maps flags of Mesos that mean nothing here to the reason: they are accepted with
-    a warning, so that an old command line still starts. `aliases` maps old spellings to new ones.
+    `without_effect` maps flags of Mesos that mean nothing here to the reason: they are accepted
+    with a warning, so that an old command line still starts. `aliases` maps old spellings to new.
     """
     read = read_file or _read
     flags = {item.name: item for item in declared(config)}
@@ -273,7 +273,7 @@ def _read(path: str) -> str:
 
 
 def document(config: object) -> dict[str, str]:
-    """Every flag with its value as text, as `/flags` answers; secrets are masked, unset left out."""
+    """Every set flag with its value as text, as `/flags` answers; secrets are masked."""
     out: dict[str, str] = {}
     for item in declared(type(config)):
         value = getattr(config, item.name)
@@ -287,7 +287,7 @@ def help_text(config: type, title: str) -> str:
     lines = [
         title,
         "",
-        "Flags may also be set as MESOS_NAME in the environment or as name = value in --config=FILE.",
+        "Flags may also be set as MESOS_NAME in the environment or in the file of --config.",
         "",
         "  --config=FILE              a TOML file with any of the settings below",
         "  --check-config             check all settings, then exit",
