@@ -11,7 +11,15 @@ from typing import Literal, TypeAlias
 
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId, ConnectionId
+from mesos_twisted.protocol.ids import ConnectionId
+
+# What a registry can be asked is the registry's own vocabulary; the core speaks it from here.
+from mesos_twisted.registry.operations import AdmitAgent as AdmitAgent
+from mesos_twisted.registry.operations import MarkReachable as MarkReachable
+from mesos_twisted.registry.operations import MarkUnreachable as MarkUnreachable
+from mesos_twisted.registry.operations import RegistryOperation as RegistryOperation
+from mesos_twisted.registry.operations import RemoveAgent as RemoveAgent
+from mesos_twisted.registry.operations import StoreWeights as StoreWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,47 +58,6 @@ class ApplyRegistry:
 
     number: int
     operation: RegistryOperation
-
-
-@dataclass(frozen=True, slots=True)
-class AdmitAgent:
-    """The agent may serve from now on and is expected back after a failover."""
-
-    info: m.AgentInfo
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveAgent:
-    """The agent left by its own will."""
-
-    agent_id: AgentId
-
-
-@dataclass(frozen=True, slots=True)
-class MarkUnreachable:
-    """The agent did not answer; it may come back with its tasks."""
-
-    agent_id: AgentId
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class MarkReachable:
-    """An unreachable agent is back."""
-
-    info: m.AgentInfo
-
-
-@dataclass(frozen=True, slots=True)
-class StoreWeights:
-    """Role weights that survive the master."""
-
-    weights: tuple[tuple[str, float], ...]
-
-
-RegistryOperation: TypeAlias = (
-    AdmitAgent | RemoveAgent | MarkUnreachable | MarkReachable | StoreWeights
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,28 @@
+"""Who leads, as an elector tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from mesos_twisted.protocol.generated import messages as m
+
+
+class Elector(Protocol):
+    """Contends for one master and tells it, and later its followers, who leads.
+
+    `changed(leader, is_us)` is called with each change; None means that no leader is known. A
+    master that led and hears anything but itself must stop at once.
+    """
+
+    def start(
+        self, candidate: m.MasterInfo, changed: Callable[[m.MasterInfo | None, bool], None]
+    ) -> None:
+        """Begin to contend."""
+        ...
+
+    def stop(self) -> Deferred[None]:
+        """Give up leading at once; fires when the others can know it."""
+        ...

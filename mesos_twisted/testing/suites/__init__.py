@@ -1,0 +1,1 @@
+"""One suite per interface: every implementation, real or fake, passes it."""
