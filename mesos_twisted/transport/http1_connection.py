@@ -1,0 +1,430 @@
+"""One HTTP/1.1 connection, seen from the server.
+
+The conversation: bytes come in, `RequestParser` makes requests of them, the handler answers each in
+turn (a pipelined request waits until the one before it is answered), and answers leave in order,
+those of one delivery in one write. A large or endless answer keeps the connection until its end.
+Works over any `ITransport`; which paths exist and who may call them is the handler's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IPushProducer, ITransport
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mesos_twisted.clock import Timers
+from mesos_twisted.transport.answer import Answer, StreamHead, plan_answer
+from mesos_twisted.transport.http1_edge import (
+    closing_sentence,
+    crashed,
+    current_failure,
+    peer_of,
+    problem_answer,
+)
+from mesos_twisted.transport.http1_head import has_dot_dot
+from mesos_twisted.transport.http1_parser import Expect, Item, RequestParser
+from mesos_twisted.transport.http1_render import HeadRenderer
+from mesos_twisted.transport.messages import (
+    MIB,
+    ChunkedBody,
+    HttpLimits,
+    HttpProblem,
+    Request,
+    Response,
+    StreamResponse,
+    text_response,
+)
+from mesos_twisted.transport.paced_body import PacedBody
+from mesos_twisted.transport.stream import StreamWriter
+
+_log = Logger()
+
+Result = Response | StreamResponse | ChunkedBody
+Handler = Callable[[Request], "Result | Deferred[Result]"]
+
+#: How long a connection may take to drain after its last answer, and to stop sending a body that
+#: was refused (a reset at once could overtake the refusal), in seconds.
+_DRAIN_S = 30.0
+_LINGER_S = 2.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of its server."""
+
+    handler: Handler
+    limits: HttpLimits
+    body_limit: Callable[[str], int]
+    timers: Timers
+    renderer: HeadRenderer
+    stopping: bool
+    now: float
+
+    def opened(self, connection: HttpConnection) -> None:
+        """`connection` has a transport."""
+
+    def lost(self, connection: HttpConnection) -> None:
+        """`connection` is gone."""
+
+
+@implementer(IProtocol, IPushProducer)
+class HttpConnection:
+    """One connection. As a producer it follows its transport's buffer."""
+
+    __slots__ = (
+        "_body",
+        "_busy",
+        "_closing",
+        "_delivering",
+        "_in_body",
+        "_lingering",
+        "_out",
+        "_parser",
+        "_queue",
+        "_queued_bytes",
+        "_read_paused",
+        "_running",
+        "_server",
+        "_since",
+        "_stream",
+        "_write_paused",
+        "peer",
+        "transport",
+    )
+
+    def __init__(self, server: ConnectionOwner) -> None:
+        self._server = server
+        self.transport: ITransport | None = None
+        self._queue: list[Item] = []
+        self._queued_bytes = 0
+        self._out: list[bytes] = []
+        self._busy: Request | None = None
+        self._stream: StreamWriter | None = None
+        self._body: PacedBody | None = None
+        self._delivering = False
+        self._running = False
+        self._read_paused = False
+        self._write_paused = False
+        self._closing = False
+        self._lingering = False
+        self._in_body = False
+        self._since = 0.0
+
+    # IProtocol
+
+    def connectionMade(self) -> None:
+        """Part of `IProtocol`; all is done by `makeConnection`."""
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Begin; `transport` may be TLS, TCP, a Unix socket or one in memory."""
+        self.transport = transport
+        self.peer = peer_of(transport)
+        self._parser = RequestParser(self.peer, self._server.limits, self._server.body_limit)
+        self._server.opened(self)
+        self._since = self._server.now
+        transport.registerProducer(self, True)  # type: ignore[attr-defined]  # every ITransport of Twisted is an IConsumer
+
+    def dataReceived(self, data: bytes) -> None:
+        """Serve what `data` completes."""
+        if self._closing:
+            return
+        parser = self._parser
+        was_idle = parser.idle
+        items = parser.feed(data)
+        if items:
+            if self._queue or self._busy is not None:
+                self._enqueue(items)
+            else:
+                self._queue = items
+            self._delivering = True
+            self._run()
+            self._delivering = False
+            self._flush()
+            self._since = self._server.now
+            self._in_body = parser.in_body
+        elif was_idle or self._in_body != parser.in_body:
+            self._since = self._server.now
+            self._in_body = parser.in_body
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Everything of this connection ends."""
+        self.transport = None
+        self._closing = True
+        self._queue.clear()
+        self._out.clear()
+        stream, self._stream = self._stream, None
+        body, self._body = self._body, None
+        self._server.lost(self)
+        if body is not None:
+            body.stop()
+        if stream is not None:
+            stream.lost(closing_sentence(reason))
+
+    # IPushProducer: the transport tells whether its buffer is full
+
+    def pauseProducing(self) -> None:
+        """The peer does not read as fast as we write."""
+        self._write_paused = True
+        self._since = self._server.now
+        if self._stream is not None:
+            self._stream.paused()
+        elif self._body is not None:
+            self._body.pause()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty again."""
+        self._write_paused = False
+        self._since = self._server.now
+        if self._stream is not None:
+            self._stream.resumed()
+        elif self._body is not None:
+            self._body.resume()
+        elif self._queue:
+            self._run()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; `connectionLost` follows."""
+
+    # Requests
+
+    def _enqueue(self, items: list[Item]) -> None:
+        self._queue += items
+        for item in items:
+            if type(item) is Request:
+                self._queued_bytes += len(item.body)
+        if len(self._queue) <= self._server.limits.pipelined and self._queued_bytes <= MIB:
+            return
+        if self._stream is not None:
+            # Reading must go on, or the end of the connection would not be noticed.
+            self._stream.abort("The peer sent requests behind an endless one")
+        elif not self._read_paused and self.transport is not None:
+            self._read_paused = True
+            self.transport.pauseProducing()  # type: ignore[attr-defined]  # as above: an IPushProducer
+
+    def _run(self) -> None:
+        """Handle what is queued, in order, until one answer has to be waited for."""
+        if self._running:
+            return
+        self._running = True
+        queue = self._queue
+        done = 0
+        try:
+            while done < len(queue) and self._busy is None and not self._write_paused:
+                item = queue[done]
+                done += 1
+                if type(item) is Request:
+                    self._handle(item)
+                elif item is Expect.CONTINUE:
+                    self._put(_CONTINUE)
+                elif isinstance(item, HttpProblem):
+                    self._refuse(item)
+                if self._closing:
+                    done = len(queue)
+        finally:
+            self._running = False
+            del queue[:done]
+        if self._read_paused and not queue and self.transport is not None:
+            self._read_paused = False
+            self._queued_bytes = 0
+            self.transport.resumeProducing()  # type: ignore[attr-defined]  # as above: an IPushProducer
+
+    def _handle(self, request: Request) -> None:
+        self._busy = request
+        result: Result | Deferred[Result]
+        if ".." in request.path and has_dot_dot(request.path):
+            result = text_response(404, "There is nothing at a path with .. in it")
+        else:
+            try:
+                result = self._server.handler(request)
+            except Exception:
+                # The outermost step of every handler: its bug is logged here, once.
+                result = crashed(request, current_failure())
+        if isinstance(result, Deferred):
+            result.addErrback(lambda failure: crashed(request, failure))
+            result.addCallback(self._answer)
+            result.addErrback(self._broken)
+        else:
+            self._answer(result)
+
+    def _answer(self, result: Result) -> None:
+        request = self._busy
+        if request is None or self.transport is None or self._closing:
+            if isinstance(result, ChunkedBody):
+                close = getattr(result.pieces, "close", None)
+                if close is not None:
+                    close()
+            return
+        if not self._running:
+            # An answer that comes later than its request's delivery.
+            self._delivering = True
+            try:
+                self._start(request, result)
+            finally:
+                self._delivering = False
+                self._flush()
+            self._run()
+        else:
+            self._start(request, result)
+
+    def _start(self, request: Request, result: Result) -> None:
+        server = self._server
+        try:
+            plan = plan_answer(request, result, server.renderer, server.stopping)
+        except Exception:
+            # A handler's header with a line break, or an answer of no known type.
+            result = crashed(request, current_failure())
+            plan = plan_answer(request, result, server.renderer, server.stopping)
+        if type(plan) is bytes:
+            self._put(plan)
+            self._finished(request.keep_alive)
+        elif isinstance(plan, StreamHead):
+            self._put(plan.head)
+            writer = StreamWriter(self, server.limits.stream_buffer_bytes, plan.chunked)
+            self._stream = writer
+            plan.on_start(writer)
+        elif isinstance(plan, Answer):
+            self._put(plan.head)
+            self._body = PacedBody(self, plan.pieces, server.timers, plan.chunked, plan.compress)
+            self._body.run()
+
+    def _refuse(self, problem: HttpProblem) -> None:
+        self._put(problem_answer(problem, self._server.renderer))
+        if problem.status in (413, 431):
+            self._flush()
+            self._closing = self._lingering = True
+            self._since = self._server.now
+        else:
+            self._close()
+
+    def _broken(self, failure: Failure) -> None:
+        _log.failure("Sending an answer to {peer} failed", failure, peer=str(self.peer))
+        self.abort()
+
+    def _finished(self, keep_alive: bool) -> None:
+        """The current answer is complete."""
+        self._busy = None
+        self._since = self._server.now
+        if not keep_alive or self._server.stopping:
+            self._close()
+
+    # Streams and paced bodies write here
+
+    def stream_write(self, data: bytes) -> None:
+        """Send framed bytes of an endless answer."""
+        self._put(data)
+
+    def stream_end(self) -> None:
+        """The endless answer was closed by its owner."""
+        request, self._stream = self._busy, None
+        if request is None or self.transport is None:
+            return
+        if not request.http10:
+            self._put(b"0\r\n\r\n")
+        self._finished(request.keep_alive)
+        self._run()
+
+    def stream_abort(self) -> None:
+        """Drop the connection."""
+        self._stream = None
+        self.abort()
+
+    def body_write(self, data: bytes) -> None:
+        """Send framed bytes of a large answer."""
+        if self._delivering:
+            # The first slice does not wait for the others of this delivery.
+            self._flush()
+        if self.transport is not None:
+            self.transport.write(data)
+        self._since = self._server.now
+
+    def body_end(self) -> None:
+        """The large answer is complete."""
+        request, self._body = self._busy, None
+        if request is not None:
+            self._finished(request.keep_alive)
+        self._run()
+
+    def body_failed(self) -> None:
+        """The pieces raised; a cut connection is the only way left to say so."""
+        _log.failure("The pieces of an answer to {peer} failed", peer=str(self.peer))
+        self._body = None
+        self.abort()
+
+    # Output
+
+    def _put(self, data: bytes) -> None:
+        if self._delivering:
+            self._out.append(data)
+        elif self.transport is not None:
+            self.transport.write(data)
+
+    def _flush(self) -> None:
+        out = self._out
+        if out:
+            if self.transport is not None:
+                self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    def _close(self) -> None:
+        """Close after what was written has been sent."""
+        self._flush()
+        self._closing = True
+        self._lingering = False
+        self._since = self._server.now
+        transport = self.transport
+        if transport is not None:
+            # A transport with a paused producer would not close when it has drained.
+            transport.unregisterProducer()  # type: ignore[attr-defined]  # as above: an IConsumer
+            transport.loseConnection()
+
+    def abort(self) -> None:
+        """Drop the connection and what it has not sent."""
+        self._closing = True
+        self._out.clear()
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]  # in TCP and TLS transports alike
+
+    # Called by the server
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way here."""
+        return self._busy is None and not self._queue and self._parser.idle
+
+    def stop(self) -> None:
+        """Close when the current answer is complete; an endless one ends now."""
+        if self._stream is not None:
+            self._stream.close()
+        elif self.idle and not self._closing:
+            self._close()
+
+    def sweep(self, now: float) -> None:
+        """Enforce the deadlines; `now` is the server's coarse time."""
+        waited = now - self._since
+        limits = self._server.limits
+        if self._lingering:
+            if waited > _LINGER_S:
+                self._close()
+        elif self._closing:
+            if waited > _DRAIN_S:
+                self.abort()
+        elif self._stream is not None:
+            pass
+        elif self._body is not None:
+            if self._write_paused and waited > limits.idle_s:
+                self.abort()
+        elif self._busy is not None:
+            pass
+        elif self._parser.in_body:
+            if waited > limits.body_s:
+                self._refuse(HttpProblem(408, f"The body did not come in {limits.body_s:g} s"))
+        elif not self._parser.idle:
+            if waited > limits.header_s:
+                self._refuse(HttpProblem(408, f"The head did not come in {limits.header_s:g} s"))
+        elif waited > limits.idle_s:
+            self._close()

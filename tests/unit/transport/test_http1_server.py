@@ -1,0 +1,360 @@
+"""The HTTP/1.1 server over an in-memory transport: framing, order, deadlines, streams."""
+
+import gzip
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from mesos_twisted.transport.http1 import (
+    ChunkedBody,
+    HttpLimits,
+    HttpServer,
+    Response,
+    StreamResponse,
+)
+
+
+class Transport(StringTransport):
+    """A `StringTransport` that remembers an abort and stops taking bytes once it is closing."""
+
+    aborted = False
+
+    def abortConnection(self):
+        self.aborted = True
+        self.disconnecting = True
+
+
+class Rig:
+    """A server, one connection to it, and what came out."""
+
+    def __init__(self, handler, **options):
+        self.clock = Clock()
+        self.server = HttpServer(self.clock, handler, **options)
+        self.connection = self.server.buildProtocol(None)
+        self.transport = Transport()
+        self.connection.makeConnection(self.transport)
+
+    def send(self, data):
+        self.connection.dataReceived(data)
+        return self.take()
+
+    def take(self):
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def lose(self):
+        from twisted.internet.error import ConnectionDone
+        from twisted.python.failure import Failure
+
+        self.connection.connectionLost(Failure(ConnectionDone()))
+
+
+def request(path="/", method="GET", body=b"", *extra, version="1.1"):
+    lines = [f"{method} {path} HTTP/{version}", "Host: x", *extra]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def echo(req):
+    return Response(200, b"%b %b" % (req.path.encode(), req.body))
+
+
+def accepted(req):
+    return Response(202)
+
+
+def status(answer):
+    return int(answer.split(b" ", 2)[1])
+
+
+def body_of(answer):
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def test_an_empty_answer_has_date_and_length():
+    rig = Rig(accepted)
+    answer = rig.send(request("/api/v1/scheduler", "POST", b"{}"))
+    assert answer == (
+        b"HTTP/1.1 202 Accepted\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    )
+    rig.clock.advance(1)
+    assert b"00:00:01 GMT" in rig.send(request())
+
+
+def test_pipelined_requests_are_answered_in_order_and_one_at_a_time():
+    waiting = []
+
+    def handler(req):
+        waiting.append((req.path, d := Deferred()))
+        return d
+
+    rig = Rig(handler)
+    assert rig.send(request("/1") + request("/2") + request("/3")) == b""
+    for expected in ("/1", "/2", "/3"):
+        path, deferred = waiting.pop()
+        assert path == expected and not waiting
+        deferred.callback(Response(200, path.encode()))
+        assert body_of(rig.take()) == path.encode()
+
+
+def test_pipelined_answers_leave_in_one_write():
+    rig = Rig(echo)
+    writes = []
+    rig.transport.write = writes.append
+    rig.send(request("/1") + request("/2"))
+    assert len(writes) == 1 and writes[0].count(b"HTTP/1.1 200") == 2
+
+
+def test_a_crash_is_answered_without_a_traceback():
+    def handler(req):
+        raise KeyError("secret")
+
+    rig = Rig(handler)
+    answer = rig.send(request())
+    assert status(answer) == 500 and b"secret" not in answer and b"Traceback" not in answer
+    assert status(rig.send(request())) == 500
+
+
+def test_an_answer_with_a_line_break_in_a_header_is_not_sent():
+    rig = Rig(lambda req: Response(200, b"x", None, (("X-A", "a\r\nX-B: b"),)))
+    answer = rig.send(request())
+    assert status(answer) == 500 and b"X-B" not in answer
+
+
+def test_head_is_get_without_a_body():
+    rig = Rig(lambda req: Response(200, req.method.encode()))
+    answer = rig.send(request(method="HEAD"))
+    assert b"Content-Length: 3\r\n" in answer and body_of(answer) == b""
+
+
+def test_http10_and_connection_close_end_the_connection():
+    for wire in (request(version="1.0"), request("/", "GET", b"", "Connection: close")):
+        rig = Rig(accepted)
+        assert b"Connection: close\r\n" in rig.send(wire)
+        assert rig.transport.disconnecting
+
+
+@pytest.mark.parametrize("path", ["/..", "/a/../b", "/%2e%2e/x", "/a/..", "/a/%2E./b"])
+def test_a_climbing_path_is_not_found(path):
+    rig = Rig(accepted)
+    assert status(rig.send(request(path))) == 404
+    assert status(rig.send(request("/a..b"))) == 202
+
+
+def test_a_long_body_is_refused_before_it_is_read():
+    rig = Rig(accepted, body_limit=lambda path: 10 if path == "/small" else 100)
+    assert status(rig.send(request("/large", "POST", b"x" * 100))) == 202
+    answer = rig.send(b"POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+    assert status(answer) == 413
+    # What the peer still sends is dropped for a while, so that it can read the refusal.
+    assert rig.send(b"x" * 11) == b"" and not rig.transport.disconnecting
+    for _ in range(5):
+        rig.clock.advance(1)
+    assert rig.transport.disconnecting
+
+
+def test_expect_continue_is_answered_before_the_body():
+    rig = Rig(echo)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    assert rig.send(head) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert body_of(rig.send(b"ok")) == b"/ ok"
+
+
+def test_gzip_request_bodies_are_inflated_within_the_limit():
+    rig = Rig(lambda req: Response(200, b"%d" % len(req.body)), body_limit=lambda path: 5000)
+    small = gzip.compress(b"x" * 5000)
+    assert body_of(rig.send(request("/", "POST", small, "Content-Encoding: gzip"))) == b"5000"
+    large = gzip.compress(b"x" * 5001)
+    assert status(rig.send(request("/", "POST", large, "Content-Encoding: gzip"))) == 413
+
+
+def test_large_answers_are_gzipped_when_accepted():
+    rig = Rig(lambda req: Response(200, b"x" * 2000))
+    assert b"Content-Encoding" not in rig.send(request())
+    answer = rig.send(request("/", "GET", b"", "Accept-Encoding: gzip, deflate"))
+    assert b"Content-Encoding: gzip\r\n" in answer
+    assert gzip.decompress(body_of(answer)) == b"x" * 2000
+    assert b"Content-Encoding" not in rig.send(
+        request("/", "GET", b"", "Accept-Encoding: gzip;q=0")
+    )
+
+
+def dechunk(data):
+    chunks = []
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        size = int(size, 16)
+        if not size:
+            break
+        chunks.append(data[:size])
+        data = data[size + 2 :]
+    return chunks
+
+
+def test_a_stream_sends_one_record_in_one_chunk():
+    writers = []
+    rig = Rig(lambda req: StreamResponse(200, "application/json", (("X", "y"),), writers.append))
+    head = rig.send(request())
+    assert b"Transfer-Encoding: chunked\r\n" in head and b"Content-Length" not in head
+    (writer,) = writers
+    writer.write_record(b"{}")
+    writer.write_record(b"[1]")
+    assert rig.take() == b"4\r\n2\n{}\r\n5\r\n3\n[1]\r\n"
+    writer.close()
+    assert rig.take() == b"0\r\n\r\n" and writer.closed
+    assert not rig.transport.disconnecting  # the connection serves on
+
+
+def test_a_slow_reader_is_cut_and_the_reason_says_so():
+    writers, reasons = [], []
+    rig = Rig(
+        lambda req: StreamResponse(200, None, (), writers.append),
+        limits=HttpLimits(stream_buffer_bytes=100),
+    )
+    rig.send(request())
+    (writer,) = writers
+    writer.on_closed(reasons.append)
+    writer.write_record(b"x" * 1000)
+    rig.connection.pauseProducing()
+    writer.write_record(b"x" * 50)
+    writer.write_record(b"x" * 200, counted=False)
+    assert not writer.closed
+    rig.connection.resumeProducing()
+    writer.write_record(b"x" * 60)
+    rig.connection.pauseProducing()
+    writer.write_record(b"x" * 60)
+    assert not writer.closed
+    writer.write_record(b"x" * 60)
+    assert writer.closed and rig.transport.aborted
+    assert len(reasons) == 1 and "too slow" in reasons[0]
+    rig.lose()
+    assert len(reasons) == 1 and rig.clock.getDelayedCalls() == []
+
+
+def test_a_stream_hears_that_its_peer_left():
+    writers, reasons = [], []
+    rig = Rig(lambda req: StreamResponse(200, None, (), writers.append))
+    rig.send(request())
+    writers[0].on_closed(reasons.append)
+    rig.lose()
+    assert reasons == ["The peer closed the connection"]
+    assert rig.clock.getDelayedCalls() == []
+
+
+def test_a_chunked_body_follows_its_reader():
+    taken = []
+
+    def pieces():
+        for n in range(10):
+            taken.append(n)
+            yield b"x" * 65536
+
+    rig = Rig(lambda req: ChunkedBody(200, pieces(), "application/json"))
+    rig.connection.pauseProducing()
+    rig.send(request())
+    assert taken == []
+    rig.connection.resumeProducing()
+    rig.clock.advance(0)
+    chunks = dechunk(body_of(rig.take()))
+    assert b"".join(chunks) == b"x" * 655360 and len(chunks) == 10
+    assert status(rig.send(request())) == 200
+
+
+def test_many_small_pieces_are_gathered_and_a_huge_one_is_cut():
+    rig = Rig(lambda req: ChunkedBody(200, [b"a"] * 70000 + [b"b" * 300000, b"", b"c"]))
+    chunks = dechunk(body_of(rig.send(request())))
+    assert b"".join(chunks) == b"a" * 70000 + b"b" * 300000 + b"c"
+    assert max(map(len, chunks)) <= 131072 and len(chunks) < 10
+
+
+def test_a_compressed_chunked_body_is_gzip():
+    rig = Rig(lambda req: ChunkedBody(200, [b"a" * 1000] * 1000, "text/plain", (), True))
+    answer = rig.send(request("/", "GET", b"", "Accept-Encoding: gzip"))
+    assert gzip.decompress(b"".join(dechunk(body_of(answer)))) == b"a" * 1000000
+
+
+def test_a_failing_body_drops_the_connection():
+    def pieces():
+        yield b"x" * 100000
+        raise ValueError("no more")
+
+    rig = Rig(lambda req: ChunkedBody(200, pieces()))
+    rig.send(request())
+    assert rig.transport.aborted
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit"), [(b"", 75), (b"GET / HT", 10), (request("/", "POST", b"ab")[:-1], 30)]
+)
+def test_deadlines(sent, limit):
+    rig = Rig(accepted)
+    rig.send(sent)
+    for _ in range(limit - 1):
+        rig.clock.advance(1)
+    assert not rig.transport.disconnecting
+    for _ in range(3):
+        rig.clock.advance(1)
+    assert rig.transport.disconnecting
+    answer = rig.take()
+    assert status(answer) == 408 if sent else answer == b""
+    rig.lose()
+    assert rig.clock.getDelayedCalls() == []
+
+
+def test_a_slow_dribble_does_not_renew_the_deadline():
+    rig = Rig(accepted)
+    for _ in range(13):
+        rig.send(b"G")
+        rig.clock.advance(1)
+    assert rig.transport.disconnecting
+
+
+def test_stopping_closes_idle_ends_streams_and_waits_for_answers():
+    waiting, writers = [], []
+
+    def handler(req):
+        if req.path == "/stream":
+            return StreamResponse(200, None, (), writers.append)
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    rig = Rig(handler)
+    rig.send(request("/wait"))
+    other = rig.server.buildProtocol(None)
+    stream = Transport()
+    other.makeConnection(stream)
+    other.dataReceived(request("/stream"))
+    done = []
+    rig.server.stop(5).addCallback(done.append)
+    assert writers[0].closed and stream.disconnecting and not rig.transport.disconnecting
+    assert rig.server.buildProtocol(None) is None
+    waiting[0].callback(Response(202))
+    assert b"Connection: close" in rig.take() and rig.transport.disconnecting
+    rig.lose()
+    assert not done
+    rig.clock.advance(5)
+    assert stream.aborted
+    rig.connection = other
+    rig.lose()
+    assert done == [None] and rig.clock.getDelayedCalls() == []
+
+
+def test_a_flood_of_pipelined_requests_pauses_reading():
+    waiting = []
+
+    def handler(req):
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    rig = Rig(handler)
+    rig.send(request())
+    rig.send(request() * 100)
+    assert rig.transport.producerState == "paused"
+    for deferred in waiting:  # grows as each answer starts the next request
+        deferred.callback(Response(202))
+    assert len(waiting) == 101 and rig.transport.producerState == "producing"
+    assert rig.take().count(b"202 Accepted") == 101
