@@ -43,6 +43,7 @@ class Executor:
         """Run a task group; by default, each task by itself."""
         for task in tasks:
             self.launch(driver, task)
+        return None
 
     def kill(self, driver: ExecutorDriver, task_id: str) -> object:
         """End a task."""
