@@ -1,0 +1,1 @@
+"""The half of security that touches files, TLS and requests."""

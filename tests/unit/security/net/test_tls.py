@@ -1,0 +1,442 @@
+"""The handshake matrix: good certificates meet, every kind of bad one is refused."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mesos_twisted.errors import MalformedError, Problem, UnavailableError
+from mesos_twisted.security.core.principal import Role
+from mesos_twisted.security.net import authority
+from mesos_twisted.security.net.identity import (
+    IdentityCache,
+    PeerIdentity,
+    Side,
+    identify,
+)
+from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+
+HOST = "agent1.example"
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ca")
+    authority.make_authority(root, "blue")
+    authority.issue(root, Role.MASTER, "master1", ["127.0.0.1", HOST])
+    authority.issue(root, Role.FRAMEWORK, "marathon")
+    authority.issue(root, Role.OPERATOR, "revoked-one")
+    authority.revoke(root, "revoked-one")
+    return root
+
+
+def files(root: Path, name: str | None = None, **over: Any) -> CertificateFiles:
+    cert = None if name is None else str(root / f"{name}.pem")
+    key = None if name is None else str(root / f"{name}-key.pem")
+    given = {"ca_bundle": str(root / "ca.pem"), "cert": cert, "key": key}
+    return CertificateFiles(**{**given, "crl": str(root / "crl.pem"), **over})
+
+
+def shake(
+    server: ssl.SSLContext, client: ssl.SSLContext, host: str = HOST
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both ends after a handshake over memory; raises the first side's ssl.SSLError."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(down, up, server_hostname=host),
+        server.wrap_bio(up, down, server_side=True),
+    )
+    waiting = set(ends)
+    for _ in range(12):
+        for end in ends:
+            if end in waiting:
+                try:
+                    end.do_handshake()
+                    waiting.discard(end)
+                except ssl.SSLWantReadError:
+                    pass
+        if not waiting:
+            # With TLS 1.3 a client is done before the server has looked at its certificate.
+            ends[1].write(b"x")
+            assert ends[0].read(1) == b"x"
+            return ends[1], ends[0]
+    raise AssertionError("the handshake did not end")
+
+
+def peer_der(end: ssl.SSLObject) -> bytes | None:
+    return end.getpeercert(binary_form=True)
+
+
+def test_a_good_pair_meets_with_tls_1_3_and_proves_the_framework(ca: Path) -> None:
+    server, client = ContextSource(files(ca, "master1")), ContextSource(files(ca, "marathon"))
+    ours, theirs = shake(server.server_context(), client.client_context())
+    assert ours.version() == "TLSv1.3"
+    assert ours.selected_alpn_protocol() == theirs.selected_alpn_protocol() == "http/1.1"
+    assert ours.compression() is None
+    der = peer_der(ours)
+    assert der is not None
+    found = identify(der, Side.CLIENT, "blue")
+    assert isinstance(found, PeerIdentity)
+    assert (found.principal.name, found.principal.role) == ("marathon", Role.FRAMEWORK)
+    assert not server.is_revoked(der)
+    cache = IdentityCache(Side.CLIENT, "blue")
+    assert cache.identify(der) is cache.identify(bytes(bytearray(der)))
+    der = peer_der(theirs)
+    assert der is not None
+    master = identify(der, Side.SERVER, "blue")
+    assert isinstance(master, PeerIdentity)
+    assert master.principal.role is Role.MASTER
+    assert master.speaks_for(HOST.upper()) and not master.speaks_for("other.example")
+
+
+def test_the_link_protocol_is_chosen_when_offered(ca: Path) -> None:
+    server, client = ContextSource(files(ca, "master1")), ContextSource(files(ca, "master1"))
+    context = client.client_context(("mesos-link/1",))
+    assert context is client.client_context(("mesos-link/1",))
+    ours, _ = shake(server.server_context(), context)
+    assert ours.selected_alpn_protocol() == "mesos-link/1"
+
+
+def test_a_client_without_certificate_connects_and_proves_nothing(ca: Path) -> None:
+    server = ContextSource(files(ca, "master1"))
+    ours, _ = shake(server.server_context(), ContextSource(files(ca)).client_context())
+    assert peer_der(ours) is None
+    strict = ContextSource(files(ca, "master1"), require_client_cert=True)
+    with pytest.raises(ssl.SSLError, match="(?i)certificate"):
+        shake(strict.server_context(), ContextSource(files(ca)).client_context())
+
+
+def test_an_address_san_is_verified_and_another_host_refused(ca: Path) -> None:
+    server, client = ContextSource(files(ca, "master1")), ContextSource(files(ca))
+    shake(server.server_context(), client.client_context(), "127.0.0.1")
+    for host in ("127.0.0.2", "agent2.example", "master master1"):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shake(server.server_context(), client.client_context(), host)
+
+
+def craft(
+    ca: Path,
+    tmp_path: Path,
+    *,
+    uris: tuple[str, ...] = ("mesos://blue/framework/crafted",),
+    dns: tuple[str, ...] = (),
+    begins: datetime.timedelta = -DAY,
+    ends: datetime.timedelta = DAY,
+    usages: tuple[x509.ObjectIdentifier, ...] | None = (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    common_name: str = "mesos://blue/operator/root",
+    signer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None,
+    self_signed: bool = False,
+) -> tuple[str, str]:
+    """(certificate path, key path) of a certificate our authority would not issue."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    ca_key = serialization.load_pem_private_key((ca / "ca-key.pem").read_bytes(), None)
+    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+    issuer, signing = signer or (authority.load_bundle(ca)[0], ca_key)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if self_signed else issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + begins)
+        .not_valid_after(now + ends)
+    )
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
+    names += [x509.DNSName(name) for name in dns]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if usages is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    leaf = builder.sign(key if self_signed else signing, hashes.SHA256())
+    cert_path, key_path = tmp_path / "crafted.pem", tmp_path / "crafted-key.pem"
+    cert_path.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+    key_path.touch(0o600)
+    key_path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return str(cert_path), str(key_path)
+
+
+def crafted_client(ca: Path, pair: tuple[str, str]) -> ssl.SSLContext:
+    return ContextSource(files(ca, cert=pair[0], key=pair[1])).client_context()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"begins": -2 * DAY, "ends": -DAY}, "expired"),
+        ({"begins": DAY, "ends": 2 * DAY}, "not yet valid"),
+        ({"usages": (ExtendedKeyUsageOID.SERVER_AUTH,)}, "certificate purpose"),
+        ({"self_signed": True}, "self-signed certificate|unable to get"),
+    ],
+    ids=["expired", "future", "wrong-usage", "self-signed"],
+)
+def test_the_handshake_refuses_a_bad_client(
+    ca: Path, tmp_path: Path, fault: dict[str, Any], words: str
+) -> None:
+    server = ContextSource(files(ca, "master1")).server_context()
+    client = crafted_client(ca, craft(ca, tmp_path, **fault))
+    with pytest.raises(ssl.SSLCertVerificationError, match=words):
+        shake(server, client)
+
+
+def test_another_authority_is_refused_even_with_the_same_names(ca: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    authority.make_authority(other, "blue")
+    authority.issue(other, Role.OPERATOR, "ops")
+    server = ContextSource(files(ca, "master1")).server_context()
+    client = crafted_client(ca, (str(other / "ops.pem"), str(other / "ops-key.pem")))
+    with pytest.raises(ssl.SSLCertVerificationError, match="local issuer"):
+        shake(server, client)
+
+
+def test_a_leaf_cannot_sign_another_leaf(ca: Path, tmp_path: Path) -> None:
+    leaf = authority.load_certificates(ca / "marathon.pem")[0]
+    key = serialization.load_pem_private_key((ca / "marathon-key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    pair = craft(ca, tmp_path, uris=("mesos://blue/operator/root",), signer=(leaf, key))
+    with open(pair[0], "ab") as stream:
+        stream.write((ca / "marathon.pem").read_bytes())
+    server = ContextSource(files(ca, "master1")).server_context()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(server, crafted_client(ca, pair))
+
+
+def test_a_revoked_client_is_refused_and_known_as_revoked(ca: Path) -> None:
+    source = ContextSource(files(ca, "master1"))
+    client = ContextSource(files(ca, "revoked-one")).client_context()
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        shake(source.server_context(), client)
+    certificate = authority.load_certificates(ca / "revoked-one.pem")[0]
+    assert source.is_revoked(certificate.public_bytes(serialization.Encoding.DER))
+    assert source.is_revoked(b"not a certificate")
+
+
+def test_a_framework_certificate_cannot_serve(ca: Path, tmp_path: Path) -> None:
+    pair = craft(ca, tmp_path, dns=(HOST,))
+    server = ContextSource(files(ca, cert=pair[0], key=pair[1])).server_context()
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shake(server, ContextSource(files(ca)).client_context())
+
+
+def test_the_common_name_never_stands_for_the_host(ca: Path, tmp_path: Path) -> None:
+    pair = craft(
+        ca,
+        tmp_path,
+        common_name=HOST,
+        usages=(ExtendedKeyUsageOID.SERVER_AUTH,),
+        dns=("b.example",),
+    )
+    server = ContextSource(files(ca, cert=pair[0], key=pair[1])).server_context()
+    with pytest.raises(ssl.SSLCertVerificationError, match="(?i)hostname mismatch"):
+        shake(server, ContextSource(files(ca)).client_context())
+
+
+def test_a_wildcard_is_never_issued() -> None:
+    with pytest.raises(MalformedError, match="wildcards"):
+        from mesos_twisted.security.net.certificates import _host
+
+        _host("*.example")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"uris": ()}, "missing-extension"),
+        ({"uris": (), "dns": ("*.example",)}, "no-identity"),
+        ({"uris": ("https://blue/operator/root",)}, "no-identity"),
+        ({"uris": ("mesos://red/operator/root",)}, "other-cluster"),
+        ({"uris": ("mesos://blue/operator/a", "mesos://blue/agent/b")}, "two-identities"),
+        ({"usages": None}, "missing-extension"),
+    ],
+    ids=["no-san", "wildcard-only", "foreign-uri", "other-cluster", "two", "no-usage"],
+)
+def test_a_certificate_that_shakes_hands_may_still_prove_nothing(
+    ca: Path, tmp_path: Path, fault: dict[str, Any], code: str
+) -> None:
+    server = ContextSource(files(ca, "master1")).server_context()
+    ours, _ = shake(server, crafted_client(ca, craft(ca, tmp_path, **fault)))
+    der = peer_der(ours)
+    assert der is not None
+    found = identify(der, Side.CLIENT, "blue")
+    assert isinstance(found, Problem)
+    assert found.code == code
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_old_versions_are_refused(ca: Path, version: ssl.TLSVersion) -> None:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(ca / "ca.pem")
+    client.minimum_version = client.maximum_version = version
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError):
+        shake(ContextSource(files(ca, "master1")).server_context(), client)
+
+
+@pytest.mark.parametrize(
+    ("cipher", "good"),
+    [("ECDHE-ECDSA-AES128-GCM-SHA256", True), ("ECDHE-ECDSA-AES128-SHA", False)],
+)
+def test_tls_1_2_needs_aead(ca: Path, cipher: str, good: bool) -> None:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(ca / "ca.pem")
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(cipher)
+    server = ContextSource(files(ca, "master1")).server_context()
+    if good:
+        ours, _ = shake(server, client)
+        assert ours.cipher() == (cipher, "TLSv1.2", 128)
+    else:
+        with pytest.raises(ssl.SSLError):
+            shake(server, client)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    authority.make_authority(tmp_path, "blue")
+    authority.issue(tmp_path, Role.MASTER, "m", [HOST])
+    authority.issue(tmp_path, Role.FRAMEWORK, "f")
+    return tmp_path
+
+
+def test_reload_takes_a_renewed_leaf_and_a_revocation(own: Path) -> None:
+    source, client = ContextSource(files(own, "m")), ContextSource(files(own, "f"))
+    ours, theirs = shake(source.server_context(), client.client_context())
+    before, end = source.server_context(), source.not_after
+    authority.renew(own, "m", days=60)
+    authority.revoke(own, "f")
+    assert source.server_context() is before
+    assert source.reload() is None
+    assert source.server_context() is not before
+    assert end is not None and source.not_after is not None and source.not_after > end
+    # The old connection still carries bytes; we are told that it must be cut.
+    theirs.write(b"y")
+    assert ours.read(1) == b"y"
+    der = peer_der(ours)
+    assert der is not None and source.is_revoked(der)
+    found = identify(der, Side.CLIENT)
+    assert isinstance(found, PeerIdentity)
+    assert source.is_revoked_serial(found.issuer, found.serial)
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        shake(source.server_context(), client.client_context())
+
+
+def _garble(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).write_text("not PEM") and None
+
+
+def _other_key(root: Path) -> None:
+    (root / "m-key.pem").write_bytes((root / "f-key.pem").read_bytes())
+
+
+def _no_list(root: Path) -> None:
+    other = root / "other"
+    authority.make_authority(other, "blue")
+    with open(root / "ca.pem", "ab") as stream:
+        stream.write((other / "ca.pem").read_bytes())
+
+
+def _foreign_list(root: Path) -> None:
+    other = root / "other"
+    authority.make_authority(other, "blue")
+    (root / "crl.pem").write_bytes((other / "crl.pem").read_bytes())
+
+
+def _leaf_as_authority(root: Path) -> None:
+    with open(root / "ca.pem", "ab") as stream:
+        stream.write((root / "f.pem").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_garble("m.pem"), "m.pem is not a PEM certificate"),
+        (_garble("m-key.pem"), "m-key.pem is not usable"),
+        (_garble("ca.pem"), "ca.pem is not a PEM certificate"),
+        (_garble("crl.pem"), "crl.pem has no list of the authority"),
+        (_other_key, "does not belong to the certificate"),
+        (_no_list, "has no list of the authority"),
+        (_foreign_list, "no authority of the bundle signed"),
+        (_leaf_as_authority, "is no authority"),
+        (lambda root: (root / "crl.pem").unlink(), "cannot be read: no such file"),
+        (lambda root: os.chmod(root / "m-key.pem", 0o644), "open to every user"),
+    ],
+)
+def test_a_bad_file_keeps_the_old_contexts_and_says_which(
+    own: Path, harm: Callable[[Path], None], words: str
+) -> None:
+    source, client = ContextSource(files(own, "m")), ContextSource(files(own, "f"))
+    before = source.server_context()
+    harm(own)
+    problem = source.reload()
+    assert problem is not None and words in problem.sentence
+    assert str(own) in problem.sentence and problem.sentence.endswith("stay as they were.")
+    assert source.server_context() is before
+    shake(before, client.client_context())
+    with pytest.raises((MalformedError, UnavailableError)):
+        ContextSource(files(own, "m"))
+
+
+def test_an_encrypted_key_fails_with_a_sentence_and_asks_nobody(own: Path) -> None:
+    key = serialization.load_pem_private_key((own / "m-key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    (own / "m-key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"horse"),
+        )
+    )
+    with pytest.raises(MalformedError, match="not usable"):
+        ContextSource(files(own, "m"))
+
+
+def test_a_server_needs_a_certificate(own: Path) -> None:
+    with pytest.raises(MalformedError, match="needs a certificate"):
+        ContextSource(files(own)).server_context()
+    with pytest.raises(MalformedError, match="set together"):
+        ContextSource(files(own, cert=str(own / "m.pem")))
+
+
+def test_a_rotation_never_breaks_a_deployed_pair(own: Path) -> None:
+    """Old and new leaves meet at every step, and the retired authority's leaves end."""
+    source, client = ContextSource(files(own, "m")), ContextSource(files(own, "f"))
+    old_f = (own / "f.pem").read_bytes()
+
+    def both() -> None:
+        assert source.reload() is None and client.reload() is None
+        shake(source.server_context(), client.client_context())
+
+    authority.prepare_rotation(own)
+    both()
+    authority.switch_authority(own)
+    both()
+    authority.renew(own, "m")
+    both()
+    authority.renew(own, "f")
+    both()
+    authority.retire_authority(own)
+    both()
+    assert not (own / "old-ca-key.pem").exists()
+    (own / "f.pem").write_bytes(old_f)
+    assert client.reload() is None
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(source.server_context(), client.client_context())
