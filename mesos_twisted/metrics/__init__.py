@@ -1,0 +1,1 @@
+"""Counters, gauges and timers, and the documents that show them."""
