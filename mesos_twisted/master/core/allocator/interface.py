@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
-from mesos_twisted.resources.algebra import NOTHING, Resources
+from mesos_twisted.resources.algebra import Resources
 from mesos_twisted.resources.quantities import NO_QUANTITIES, Quantities
 
 DEFAULT_REFUSE_S: Final = 5.0
@@ -142,7 +142,7 @@ class Allocator(Protocol):
 
     @property
     def pending(self) -> bool:
-        """Whether `allocate` would look at anything now."""
+        """Whether the last `allocate` stopped at its budget, so that it should be called again."""
         ...
 
     def add_framework(self, framework_id: FrameworkId, spec: FrameworkSpec) -> None:
@@ -285,6 +285,3 @@ class Allocator(Protocol):
     def filters_of(self, framework_id: FrameworkId) -> Mapping[str, int]:
         """How many agents each role of the framework now refuses, at least in part."""
         ...
-
-
-NO_AGENT: Final = AgentBooks(NOTHING, NOTHING, {}, {})

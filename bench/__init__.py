@@ -1,0 +1,1 @@
+"""Benchmarks: each module prints its figures when run; none is part of the package."""

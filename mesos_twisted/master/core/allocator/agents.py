@@ -1,0 +1,131 @@
+"""The books of one agent: what is free, offered and allocated. Knows no order and no policy."""
+
+from __future__ import annotations
+
+from mesos_twisted.errors import BugError
+from mesos_twisted.master.core.allocator.filters import Refusals
+from mesos_twisted.master.core.allocator.interface import AgentBooks, AgentSpec, Held
+from mesos_twisted.master.core.allocator.sorter import Client
+from mesos_twisted.protocol.ids import AgentId
+from mesos_twisted.resources.algebra import NOTHING, Resources
+
+Book = dict[Client, Resources]
+
+
+class AgentState:
+    """One agent. Books hold resources without allocation role; shared volumes are never `free`.
+
+    After the agent shrank below what is held, `free` is what the total leaves over.
+    """
+
+    __slots__ = (
+        "active",
+        "agent_id",
+        "allocated",
+        "free",
+        "has_gpus",
+        "offered",
+        "overdrawn",
+        "refusals",
+        "remote",
+        "serial",
+        "shared",
+        "spec",
+        "total",
+    )
+
+    def __init__(self, agent_id: AgentId, serial: int) -> None:
+        self.agent_id = agent_id
+        self.serial = serial
+        self.active = True
+        self.spec = AgentSpec("", NOTHING)
+        self.total = NOTHING
+        self.free = NOTHING
+        self.shared = NOTHING
+        self.offered: Book = {}
+        self.allocated: Book = {}
+        self.refusals = Refusals()
+        self.overdrawn = False
+        self.has_gpus = False
+        self.remote = False
+
+    def set_spec(self, spec: AgentSpec, region: str | None) -> None:
+        """Take over a new spec and find out again what is free."""
+        self.spec = spec
+        self.remote = None not in (spec.region, region) and spec.region != region
+        self.set_total(spec.total)
+
+    def set_total(self, total: Resources) -> None:
+        """Take over a new total and find out again what is free."""
+        self.total = total
+        self.shared = total.shared()
+        self.has_gpus = total.scalar("gpus") > 0
+        self._recount()
+
+    def put(self, held: Held, client: Client, resources: Resources) -> None:
+        """Write `resources`, which were not taken from `free`, into a book."""
+        self.note(self.book(held), client, resources)
+        self._recount()
+
+    def note(self, book: Book, client: Client, resources: Resources) -> None:
+        """Add to one line of a book; what is free stays."""
+        line = book.get(client)
+        if line is None:
+            book[client] = resources
+            client.entries += 1
+        else:
+            book[client] = line.add(resources)
+
+    def take_back(self, held: Held, client: Client, resources: Resources) -> Resources:
+        """Cross `resources` out of a book and free them; the same resources, shared if possible.
+
+        Raises BugError when the client does not hold them.
+        """
+        taken = self.strike(held, client, resources)
+        if self.overdrawn:
+            self._recount()
+        else:
+            back = taken.non_shared()
+            self.free = self.free.add(back) if self.free else back
+        return taken
+
+    def strike(self, held: Held, client: Client, resources: Resources) -> Resources:
+        """Cross `resources` out of a book without freeing them."""
+        book = self.book(held)
+        line = book.get(client)
+        if line is not None:
+            if line == resources:
+                del book[client]
+                client.entries -= 1
+                return line
+            left = line.try_subtract(resources)
+            if left is not None:
+                book[client] = left
+                return resources
+        raise BugError(
+            f"Framework {client.framework_id} gives back {resources!r} on agent {self.agent_id},"
+            f" of which only {line!r} is {held.value}."
+        )
+
+    def book(self, held: Held) -> Book:
+        """The book of what is held in that way."""
+        return self.offered if held is Held.OFFERED else self.allocated
+
+    def books(self) -> AgentBooks:
+        """A view for others."""
+        return AgentBooks(
+            self.total,
+            self.free.add(self.shared),
+            {(c.framework_id, c.role): held.allocate(c.role) for c, held in self.offered.items()},
+            {(c.framework_id, c.role): held.allocate(c.role) for c, held in self.allocated.items()},
+        )
+
+    def _recount(self) -> None:
+        used = NOTHING
+        for book in (self.offered, self.allocated):
+            for line in book.values():
+                used = used.add(line)
+        used = used.non_shared()
+        left = self.total.non_shared().try_subtract(used)
+        self.overdrawn = left is None
+        self.free = self.total.non_shared().subtract_clipped(used) if left is None else left
