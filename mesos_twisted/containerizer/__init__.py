@@ -1,0 +1,1 @@
+"""How an agent runs processes: containerizers, launchers and isolators behind interfaces."""

@@ -1,0 +1,1 @@
+"""Pure decisions of a containerizer: values, states, plans and limits."""

@@ -1,0 +1,1 @@
+"""The launcher process of an agent: its source, its build, its protocol."""
