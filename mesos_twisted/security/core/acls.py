@@ -185,7 +185,7 @@ def _parse_entity(where: str, entity: Any) -> Entity:
         if name not in ("type", "values"):
             raise MalformedError(_unknown(f"{where}.{name}", [f"{where}.type", f"{where}.values"]))
     kind = entity.get("type", "SOME")
-    if kind not in Kind.__members__:
+    if not isinstance(kind, str) or kind not in Kind.__members__:
         raise MalformedError(
             f"In the ACLs, {where}.type is {kind!r} and must be SOME, ANY or NONE; "
             "names go into `values`."

@@ -113,7 +113,7 @@ def test_a_client_without_certificate_connects_and_proves_nothing(ca: Path) -> N
     ours, _ = shake(server.server_context(), ContextSource(files(ca)).client_context())
     assert peer_der(ours) is None
     strict = ContextSource(files(ca, "master1"), require_client_cert=True)
-    with pytest.raises(ssl.SSLError, match="(?i)certificate"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):
         shake(strict.server_context(), ContextSource(files(ca)).client_context())
 
 
@@ -245,15 +245,8 @@ def test_the_common_name_never_stands_for_the_host(ca: Path, tmp_path: Path) -> 
         dns=("b.example",),
     )
     server = ContextSource(files(ca, cert=pair[0], key=pair[1])).server_context()
-    with pytest.raises(ssl.SSLCertVerificationError, match="(?i)hostname mismatch"):
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"(?i)hostname mismatch"):
         shake(server, ContextSource(files(ca)).client_context())
-
-
-def test_a_wildcard_is_never_issued() -> None:
-    with pytest.raises(MalformedError, match="wildcards"):
-        from mesos_twisted.security.net.certificates import _host
-
-        _host("*.example")
 
 
 @pytest.mark.parametrize(
