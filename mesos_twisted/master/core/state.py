@@ -1,0 +1,391 @@
+"""All that a master's core knows: its tables, the records in them and how they point at each other.
+
+Records are mutable and owned by the core; only `decide` and what it calls may change them, views
+only read. Each record a view shows has a `version` that rises with every change of what it shows,
+so that fragments can be cached. Nothing here knows a clock, a socket or a store.
+
+    MasterState
+      frameworks[framework_id] -> Framework       (subscribed once and not removed, or recovered)
+        tasks[task_id]         -> Task            (until its terminal update is acknowledged)
+        executors[agent_id]    -> {executor_id: Executor}
+        offers[offer_id]       -> Offer
+      completed[framework_id]  -> Framework       (bounded history, newest last)
+      agents[agent_id]         -> Agent           (registered with this master)
+        tasks[(framework_id, task_id)], executors[framework_id], offers[offer_id]: the same records
+      recovered[agent_id], unreachable[agent_id], gone[agent_id]
+      offers[offer_id]         -> Offer
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from mesos_twisted.master.core.allocator.interface import Allocator, Capability
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import (
+    AgentId,
+    ConnectionId,
+    ExecutorId,
+    FrameworkId,
+    MasterId,
+    OfferId,
+    TaskId,
+)
+from mesos_twisted.protocol.states import TERMINAL
+from mesos_twisted.resources.algebra import NOTHING, Resources
+
+HEARTBEAT_INTERVAL_S = 15.0
+MASTER_CAPABILITIES = ("AGENT_UPDATE",)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_task = msgspec.msgpack.Decoder(m.Task).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator chose, as the core needs it. Times in seconds."""
+
+    offer_timeout_s: float | None = None
+    agent_ping_timeout_s: float = 15.0
+    max_agent_ping_timeouts: int = 5
+    agent_reregister_timeout_s: float = 600.0
+    max_completed_frameworks: int = 50
+    max_completed_tasks_per_framework: int = 1000
+    max_unreachable_tasks_per_framework: int = 1000
+    #: The only roles frameworks may use; None means any valid name.
+    roles: frozenset[str] | None = None
+    root_submissions: bool = True
+    require_agent_domain: bool = False
+    #: Count calls, events and operations by framework as well.
+    publish_per_framework_metrics: bool = True
+    #: Agents looked at in one turn; None means all.
+    allocation_budget: int | None = None
+
+    @property
+    def total_ping_timeout_s(self) -> float:
+        """Silence after which either side gives up on the other."""
+        return self.agent_ping_timeout_s * self.max_agent_ping_timeouts
+
+
+class FrameworkState(enum.Enum):
+    """Where a framework is; offers go to ACTIVE ones only."""
+
+    RECOVERED = "recovered"
+    DISCONNECTED = "disconnected"
+    ACTIVE = "active"
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One task. `state` is the latest the agent told; `forwarded` the latest sent on.
+
+    `static` is all that never changes, encoded (see `static_of`): decoded for views only.
+    """
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    agent_id: AgentId
+    executor_id: ExecutorId | None
+    state: m.TaskState
+    resources: Resources
+    static: bytes
+    role: str = "*"
+    #: Newest last; at most one for each run of equal states, without data.
+    statuses: tuple[m.TaskStatus, ...] = ()
+    forwarded: m.TaskState | None = None
+    forwarded_uuid: bytes | None = None
+    #: Its resources are with the allocator as allocated (false from the terminal state on).
+    charged: bool = True
+    version: int = 0
+
+    @property
+    def terminal(self) -> bool:
+        """Has it ended, as far as the agent told?"""
+        return self.state in TERMINAL
+
+    def fixed(self) -> m.Task:
+        """The unchanging part as a message; state, resources and statuses are not current."""
+        return _decode_task(self.static)
+
+
+def static_of(task: m.Task) -> bytes:
+    """What a Task keeps of a message: everything but resources, statuses and forwarded state."""
+    return _encode(
+        msgspec.structs.replace(
+            task, resources=(), statuses=(), status_update_state=None, status_update_uuid=None
+        )
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Executor:
+    """An executor that a framework named itself (command tasks have none here)."""
+
+    framework_id: FrameworkId
+    executor_id: ExecutorId
+    agent_id: AgentId
+    info: m.ExecutorInfo
+    resources: Resources
+
+
+@dataclass(slots=True, eq=False)
+class Offer:
+    """An open offer; `resources` carry `role` as their allocation."""
+
+    offer_id: OfferId
+    framework_id: FrameworkId
+    agent_id: AgentId
+    role: str
+    resources: Resources
+
+
+@dataclass(slots=True, eq=False)
+class Framework:
+    """One framework, now or in the history."""
+
+    framework_id: FrameworkId
+    info: m.FrameworkInfo
+    state: FrameworkState = FrameworkState.ACTIVE
+    connection: ConnectionId | None = None
+    stream_id: str = ""
+    #: The authenticated name that subscribed, or None.
+    principal: str | None = None
+    roles: tuple[str, ...] = ()
+    suppressed: set[str] = field(default_factory=set)
+    capabilities: frozenset[Capability] = frozenset()
+    partition_aware: bool = False
+    task_killing: bool = False
+    multi_role: bool = False
+    refined: bool = False
+    registered_at: float = 0.0
+    reregistered_at: float | None = None
+    unregistered_at: float | None = None
+    offer_constraints: m.SchedulerOfferConstraints | None = None
+    tasks: dict[TaskId, Task] = field(default_factory=dict)
+    completed: deque[Task] = field(default_factory=deque)
+    unreachable: dict[TaskId, Task] = field(default_factory=dict)
+    executors: dict[AgentId, dict[ExecutorId, Executor]] = field(default_factory=dict)
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    #: What tasks and executors hold on each agent, as allocated.
+    used: dict[AgentId, Resources] = field(default_factory=dict)
+    #: Where its per-framework metrics begin, slash included; "" when they are not kept.
+    metrics: str = ""
+    version: int = 0
+
+    @property
+    def connected(self) -> bool:
+        """Is there an open stream?"""
+        return self.connection is not None
+
+    @property
+    def active(self) -> bool:
+        """May it get offers?"""
+        return self.state is FrameworkState.ACTIVE
+
+    @property
+    def recovered(self) -> bool:
+        """Known only from agents, after a failover?"""
+        return self.state is FrameworkState.RECOVERED
+
+    def offered(self) -> Resources:
+        """The sum of its open offers."""
+        total = NOTHING
+        for offer in self.offers.values():
+            total = total.add(offer.resources)
+        return total
+
+    def total_used(self) -> Resources:
+        """The sum of `used`."""
+        total = NOTHING
+        for resources in self.used.values():
+            total = total.add(resources)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class OfferParts:
+    """What every offer of an agent says, built once per registration."""
+
+    agent_id: m.AgentID
+    hostname: str
+    url: m.URL
+    attributes: tuple[m.Attribute, ...]
+    domain: m.DomainInfo | None
+
+
+@dataclass(slots=True, eq=False)
+class Agent:
+    """A registered agent. `link` None: its connection broke and it may return."""
+
+    agent_id: AgentId
+    info: m.AgentInfo
+    total: Resources
+    parts: OfferParts
+    link: ConnectionId | None
+    address: str
+    pid: str
+    agent_version: str
+    capabilities: tuple[str, ...]
+    registered_at: float
+    reregistered_at: float | None = None
+    #: A ping is out and unanswered, and how many in a row went unanswered.
+    pinged: bool = False
+    missed: int = 0
+    #: The registry is asked to mark it unreachable or to forget it.
+    leaving: bool = False
+    tasks: dict[tuple[FrameworkId, TaskId], Task] = field(default_factory=dict)
+    executors: dict[FrameworkId, dict[ExecutorId, Executor]] = field(default_factory=dict)
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    #: Kills asked for while the link was down, to be repeated.
+    kills: dict[tuple[FrameworkId, TaskId], m.KillPolicy | None] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def hostname(self) -> str:
+        """The name it registered with."""
+        return self.parts.hostname
+
+    @property
+    def connected(self) -> bool:
+        """Is its link up?"""
+        return self.link is not None
+
+    @property
+    def active(self) -> bool:
+        """May its resources be offered?"""
+        return self.link is not None and not self.leaving
+
+    def offered(self) -> Resources:
+        """The sum of its open offers."""
+        total = NOTHING
+        for offer in self.offers.values():
+            total = total.add(offer.resources)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Admitting:
+    """A new agent, registered once AdmitAgent is durable; `said` is what it asked."""
+
+    link: ConnectionId
+    agent_id: AgentId
+    info: m.AgentInfo
+    said: agentlink.Register
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """An unreachable (or forgotten) agent, taken back once MarkReachable is durable."""
+
+    link: ConnectionId
+    said: agentlink.Reregister
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """An agent (registered or recovered) about to be unreachable."""
+
+    agent_id: AgentId
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """An agent that left by its own will."""
+
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """Role weights to be used once stored."""
+
+    weights: tuple[tuple[str, float], ...]
+
+
+InFlight: TypeAlias = Admitting | Returning | Marking | Removing | Weighing
+
+
+@dataclass(slots=True)
+class MasterState:
+    """Everything; one per process that leads or may lead."""
+
+    info: m.MasterInfo
+    policy: Policy
+    allocator: Allocator
+    #: The registry is read and calls may be served.
+    leading: bool = False
+    #: Open operator streams, kept by the edge; Publish effects are made only when above zero.
+    operator_subscribers: int = 0
+    started_at: float = 0.0
+    elected_at: float | None = None
+    next_framework: int = 0
+    next_agent: int = 0
+    next_offer: int = 0
+    next_registry: int = 0
+    frameworks: dict[FrameworkId, Framework] = field(default_factory=dict)
+    framework_of: dict[ConnectionId, FrameworkId] = field(default_factory=dict)
+    completed: dict[FrameworkId, Framework] = field(default_factory=dict)
+    agents: dict[AgentId, Agent] = field(default_factory=dict)
+    agent_of: dict[ConnectionId, AgentId] = field(default_factory=dict)
+    #: Admitted by an earlier leader and not back yet.
+    recovered: dict[AgentId, m.AgentInfo] = field(default_factory=dict)
+    unreachable: dict[AgentId, float] = field(default_factory=dict)
+    gone: dict[AgentId, float] = field(default_factory=dict)
+    offers: dict[OfferId, Offer] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    whitelist: frozenset[str] | None = None
+    in_flight: dict[int, InFlight] = field(default_factory=dict)
+    #: Links whose admission is in flight; a second Register on one is a duplicate.
+    joining: dict[ConnectionId, int] = field(default_factory=dict)
+    #: Agents whose registry operation is in flight.
+    changing: dict[AgentId, int] = field(default_factory=dict)
+
+    @property
+    def master_id(self) -> MasterId:
+        """What every id made here begins with."""
+        return MasterId(self.info.id)
+
+    def new_framework_id(self) -> FrameworkId:
+        """A fresh framework id."""
+        number, self.next_framework = self.next_framework, self.next_framework + 1
+        return FrameworkId(f"{self.info.id}-{number:04d}")
+
+    def new_agent_id(self) -> AgentId:
+        """A fresh agent id."""
+        number, self.next_agent = self.next_agent, self.next_agent + 1
+        return AgentId(f"{self.info.id}-S{number}")
+
+    def new_offer_id(self) -> OfferId:
+        """A fresh offer id."""
+        number, self.next_offer = self.next_offer, self.next_offer + 1
+        return OfferId(f"{self.info.id}-O{number}")
+
+    def tasks(self) -> Iterator[Task]:
+        """Every task of every framework that is not completed history."""
+        for framework in self.frameworks.values():
+            yield from framework.tasks.values()
+
+    def task(self, framework_id: FrameworkId, task_id: TaskId) -> Task | None:
+        """One task, or None."""
+        framework = self.frameworks.get(framework_id)
+        return None if framework is None else framework.tasks.get(task_id)
+
+
+def new_state(
+    info: m.MasterInfo,
+    policy: Policy,
+    allocator: Allocator,
+    weights: Mapping[str, float] | None = None,
+) -> MasterState:
+    """A master that leads nothing yet."""
+    return MasterState(info, policy, allocator, weights=dict(weights or {}))
