@@ -48,6 +48,9 @@ class AgentConfig:
     authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
     authenticate_http_executors: bool = flag(BOOL, True, "executors prove who they are")
     http_credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
+    operators: tuple[str, ...] = flag(
+        NAMES, (), "principals of the credentials that may do everything"
+    )
     jwt_secret_key: str | None = flag(
         PATH, None, "file with the key that signs executors' tokens; made in work_dir when unset"
     )

@@ -42,6 +42,9 @@ class MasterConfig:
     authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
     authenticate_agents: bool = flag(BOOL, True, "only agent certificates may register agents")
     credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
+    operators: tuple[str, ...] = flag(
+        NAMES, (), "principals of the credentials that may do everything"
+    )
     jwt_secret_key: str | None = flag(PATH, None, "file with the key that signs accepted tokens")
     acls: str | None = flag(TEXT, None, "who may do what: JSON, or file:///path of it")
     root_submissions: bool = flag(BOOL, True, "frameworks may run as root")
