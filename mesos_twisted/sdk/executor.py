@@ -24,6 +24,7 @@ from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.recordio import Decoder
 from mesos_twisted.sdk.scheduler import Answer, Master, Stream
+from mesos_twisted.transport.messages import Headers
 from mesos_twisted.units import parse_duration
 
 PATH = "/api/v1/executor"
@@ -77,10 +78,13 @@ class ExecutorDriver:
         self.executor_id = environ["MESOS_EXECUTOR_ID"]
         self._agent, self._clock, self._timers = agent, reactor, Timers(reactor)
         self._fresh_uuid = fresh_uuid
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._headers: Headers = (
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json"),
+        )
         token = environ.get("MESOS_EXECUTOR_AUTHENTICATION_TOKEN")
         if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+            self._headers = (*self._headers, ("Authorization", f"Bearer {token}"))
         self._checkpoint = environ.get("MESOS_CHECKPOINT") == "1"
         self._longest_wait = parse_duration(
             environ.get("MESOS_SUBSCRIPTION_BACKOFF_MAX") or "2secs"

@@ -28,6 +28,7 @@ from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.recordio import Decoder
 from mesos_twisted.sdk.core.session import Action, Deliver, Post, Reconnect, Session, Stop
+from mesos_twisted.transport.messages import Headers
 
 PATH = "/api/v1/scheduler"
 MAX_EVENT_BYTES = 256 << 20
@@ -86,10 +87,10 @@ class Master(Protocol):
     """The leading master: transport.leader.LeaderClient, or a fake of it."""
 
     def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, /
+        self, method: str, path: str, headers: Headers, body: bytes, /
     ) -> Deferred[Answer]: ...
     def open_stream(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, /
+        self, method: str, path: str, headers: Headers, body: bytes, /
     ) -> Deferred[Stream]: ...
 
 
@@ -105,18 +106,18 @@ class SchedulerDriver:
         framework: m.FrameworkInfo,
         master: Master,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.scheduler = scheduler
         self.session = Session(framework)
         self._clock, self._timers = reactor, Timers(reactor)
         self._master, self._jitter = master, jitter
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            **(headers or {}),
-        }
+        self._headers: Headers = (
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json"),
+            *headers,
+        )
         self._stream: Stream | None = None
         self._stream_id: str | None = None
         self._decoder = Decoder(MAX_EVENT_BYTES)
@@ -269,7 +270,7 @@ class SchedulerDriver:
         """Send any call. Fails with RefusedError (the master's sentence) or UnavailableError."""
         if self._stream_id is None:
             return _failed(UnavailableError("Not subscribed: the call was not sent"))
-        headers = {**self._headers, "Mesos-Stream-Id": self._stream_id}
+        headers = (*self._headers, ("Mesos-Stream-Id", self._stream_id))
         answer = self._master.request("POST", PATH, headers, codec_json.encode(call))
         return answer.addCallback(_check)
 

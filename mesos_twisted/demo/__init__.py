@@ -1,0 +1,1 @@
+"""The demonstration: a distributed word count on a cluster of one machine."""

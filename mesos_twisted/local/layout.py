@@ -1,0 +1,117 @@
+"""What a local cluster keeps on disk: certificates, an operator's secret, work directories, logs.
+
+Everything lies below one directory that only its owner can enter. A second start uses what the
+first one made; certificates close to their end are made again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from mesos_twisted.errors import UnavailableError
+from mesos_twisted.security.core.credentials import hash_secret
+from mesos_twisted.security.core.principal import Role
+from mesos_twisted.security.net import authority
+from mesos_twisted.security.net.files import create_private
+
+CLUSTER = "local"
+RENEW_BEFORE = datetime.timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of a local cluster."""
+
+    root: Path
+    agents: int
+
+    @property
+    def certs(self) -> Path:
+        return self.root / "certs"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def ca(self) -> Path:
+        return self.certs / "ca.pem"
+
+    @property
+    def credentials(self) -> Path:
+        return self.root / "credentials"
+
+    @property
+    def operator_secret(self) -> Path:
+        return self.root / "operator.secret"
+
+    def cert(self, name: str) -> Path:
+        return self.certs / f"{name}.pem"
+
+    def key(self, name: str) -> Path:
+        return self.certs / f"{name}-key.pem"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def work(self, name: str) -> Path:
+        return self.root / "work" / name
+
+    def agent_names(self) -> list[str]:
+        return [f"agent-{number}" for number in range(1, self.agents + 1)]
+
+
+def prepare(layout: Layout) -> None:
+    """Afterwards everything a local cluster needs on disk is there."""
+    try:
+        layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        layout.logs.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"Cannot use {layout.root} for the cluster: {error.strerror}; choose another --dir"
+        ) from None
+    if not layout.ca.exists():
+        authority.make_authority(layout.certs, CLUSTER)
+    hosts = sorted({"localhost", "127.0.0.1", socket.gethostname()})
+    wanted = [
+        ("master", Role.MASTER),
+        *((name, Role.AGENT) for name in layout.agent_names()),
+        ("operator", Role.OPERATOR),
+        ("framework", Role.FRAMEWORK),
+    ]
+    for name, role in wanted:
+        if not layout.cert(name).exists():
+            authority.issue(layout.certs, role, name, hosts)
+        elif _ends_soon(layout.cert(name)):
+            authority.renew(layout.certs, name)
+    if not layout.operator_secret.exists():
+        secret = secrets.token_urlsafe(18)
+        hashed = hash_secret(secret.encode(), os.urandom(16))
+        layout.credentials.unlink(missing_ok=True)
+        create_private(layout.credentials, f"operator {hashed}\n".encode())
+        create_private(layout.operator_secret, f"{secret}\n".encode())
+
+
+def _ends_soon(path: Path) -> bool:
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    return certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC) < RENEW_BEFORE
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port of loopback if it is free, else any free one."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UnavailableError("No free TCP port on 127.0.0.1")
