@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -86,12 +86,15 @@ class Answer(Protocol):
 class Master(Protocol):
     """The leading master: transport.leader.LeaderClient, or a fake of it."""
 
-    def request(
-        self, method: str, path: str, headers: Headers, body: bytes, /
-    ) -> Deferred[Answer]: ...
+    def request(self, method: str, path: str, headers: Headers, body: bytes, /) -> Deferred[Any]:
+        """Fires with an Answer (Deferred is invariant, hence Any)."""
+        ...
+
     def open_stream(
         self, method: str, path: str, headers: Headers, body: bytes, /
-    ) -> Deferred[Stream]: ...
+    ) -> Deferred[Any]:
+        """Fires with a Stream at the answer's head."""
+        ...
 
 
 class SchedulerDriver:
