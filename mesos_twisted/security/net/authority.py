@@ -10,12 +10,13 @@ deploys the files.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -39,6 +40,7 @@ from mesos_twisted.security.net.certificates import (
 )
 from mesos_twisted.security.net.files import (
     create_private,
+    locked,
     read_bytes,
     write_private,
     write_public,
@@ -47,6 +49,23 @@ from mesos_twisted.security.net.files import (
 CA_DAYS: Final = 5 * 365
 LEAF_DAYS: Final = 30
 _RESERVED: Final = frozenset({"ca", "crl", "cluster", "next-ca", "old-ca"})
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _exclusive(
+    work: Callable[Concatenate[Path | str, P], T],
+) -> Callable[Concatenate[Path | str, P], T]:
+    """Two commands on one directory take turns, so neither loses what the other wrote."""
+
+    @functools.wraps(work)
+    def taking_turns(directory: Path | str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with locked(Path(directory)):
+            return work(directory, *args, **kwargs)
+
+    return taking_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,7 @@ def make_authority(
     return root / "ca.pem"
 
 
+@_exclusive
 def issue(
     directory: Path | str,
     role: Role,
@@ -110,6 +130,7 @@ def issue(
     return Issued(cert, key_path, leaf.not_valid_after_utc)
 
 
+@_exclusive
 def renew(
     directory: Path | str,
     name: str,
@@ -140,6 +161,7 @@ def renew(
     return Issued(cert, key_path, leaf.not_valid_after_utc)
 
 
+@_exclusive
 def revoke(
     directory: Path | str, name: str, now: datetime.datetime | None = None
 ) -> tuple[int, ...]:
@@ -160,6 +182,7 @@ def revoke(
     return tuple(sorted(serial for serials in added.values() for serial in serials))
 
 
+@_exclusive
 def revoke_serial(directory: Path | str, serial: int, now: datetime.datetime | None = None) -> None:
     """Afterwards this one serial is on the list of the authority that issued it.
 
@@ -173,6 +196,7 @@ def revoke_serial(directory: Path | str, serial: int, now: datetime.datetime | N
     _write_crls(root, _now(now), {issuer: {serial}})
 
 
+@_exclusive
 def refresh_crl(directory: Path | str, now: datetime.datetime | None = None) -> Path:
     """Afterwards `crl.pem` says the same and is good for another `CRL_DAYS`; gives its path."""
     root = Path(directory)
@@ -180,6 +204,7 @@ def refresh_crl(directory: Path | str, now: datetime.datetime | None = None) -> 
     return root / "crl.pem"
 
 
+@_exclusive
 def prepare_rotation(
     directory: Path | str, days: int = CA_DAYS, now: datetime.datetime | None = None
 ) -> Path:
@@ -200,6 +225,7 @@ def prepare_rotation(
     return root / "ca.pem"
 
 
+@_exclusive
 def switch_authority(directory: Path | str) -> None:
     """Afterwards the second authority signs and the first is only trusted: renew every leaf."""
     root = Path(directory)
@@ -215,6 +241,7 @@ def switch_authority(directory: Path | str) -> None:
     os.unlink(root / "next-ca-key.pem")
 
 
+@_exclusive
 def retire_authority(directory: Path | str, now: datetime.datetime | None = None) -> Path:
     """Afterwards only the authority that signs is trusted, and the old one's key is gone."""
     root = Path(directory)

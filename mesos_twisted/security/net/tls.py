@@ -47,6 +47,7 @@ class _Loaded:
     client: ssl.SSLContext
     revoked: frozenset[tuple[bytes, int]]
     not_after: float | None
+    list_not_after: float | None
 
 
 class ContextSource:
@@ -95,6 +96,11 @@ class ContextSource:
         """When our own certificate ends, in epoch seconds; None without one."""
         return self._loaded.not_after
 
+    @property
+    def list_not_after(self) -> float | None:
+        """When the first revocation list ends (epoch seconds): from then on nobody is accepted."""
+        return self._loaded.list_not_after
+
     def is_revoked(self, der: bytes) -> bool:
         """Is this certificate on the list loaded last? What cannot be read counts as revoked."""
         if not self._loaded.revoked:
@@ -129,7 +135,12 @@ class ContextSource:
         if (files.cert is None) != (files.key is None):
             raise MalformedError("The certificate and its key must be set together.")
         trusted = _load_bundle(files.ca_bundle)
-        revoked = frozenset() if files.crl is None else _load_revoked(files.crl, trusted)
+        lists = () if files.crl is None else _load_lists(files.crl, trusted)
+        revoked = frozenset(
+            (crl.issuer.public_bytes(), entry.serial_number) for crl in lists for entry in crl
+        )
+        # A list without an end never makes OpenSSL refuse anybody.
+        ends = [crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc is not None]
         not_after = None
         if files.cert is not None and files.key is not None:
             own = _load_pem(files.cert, "certificate")[0]
@@ -138,7 +149,8 @@ class ContextSource:
             if warning is not None:
                 raise MalformedError(warning)
         server = None if files.cert is None else self._server()
-        return _Loaded(server, self._client(self._client_alpn), revoked, not_after)
+        client = self._client(self._client_alpn)
+        return _Loaded(server, client, revoked, not_after, min(ends, default=None))
 
     def _server(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -210,10 +222,10 @@ def _load_bundle(path: str) -> list[x509.Certificate]:
     return found
 
 
-def _load_revoked(path: str, trusted: list[x509.Certificate]) -> frozenset[tuple[bytes, int]]:
-    """Every (issuer, serial) on the lists, each list checked against the trust bundle."""
+def _load_lists(path: str, trusted: list[x509.Certificate]) -> list[x509.CertificateRevocationList]:
+    """The revocation lists, each signed by an authority of the bundle; every authority has one."""
     pieces = read_bytes(path, "revocation list").split(CRL_MARK)[1:]
-    revoked: set[tuple[bytes, int]] = set()
+    lists: list[x509.CertificateRevocationList] = []
     covered: set[bytes] = set()
     for piece in pieces:
         try:
@@ -225,9 +237,8 @@ def _load_revoked(path: str, trusted: list[x509.Certificate]) -> frozenset[tuple
             raise MalformedError(
                 f"The revocation list {path} holds a list that no authority of the bundle signed."
             )
-        issuer = crl.issuer.public_bytes()
-        covered.add(issuer)
-        revoked.update((issuer, entry.serial_number) for entry in crl)
+        covered.add(crl.issuer.public_bytes())
+        lists.append(crl)
     for authority in trusted:
         # OpenSSL refuses every certificate of an authority that has no list.
         if authority.subject.public_bytes() not in covered:
@@ -235,7 +246,7 @@ def _load_revoked(path: str, trusted: list[x509.Certificate]) -> frozenset[tuple
                 f"The revocation list {path} has no list of the authority "
                 f"'{authority.subject.rfc4514_string()}'; add it with `mesos-twisted certs crl`."
             )
-    return frozenset(revoked)
+    return lists
 
 
 def _signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:

@@ -91,7 +91,7 @@ def test_nobody_but_operators_reaches_across_principals(action: Action) -> None:
     assert not authorizer.judge(EXECUTOR, action, OTHER).allowed
 
 
-@pytest.mark.parametrize("action", sorted(ROLE_GATE[Role.FRAMEWORK], key=lambda a: a.name))
+@pytest.mark.parametrize("action", [a for a in Action if a in ROLE_GATE[Role.FRAMEWORK]])
 def test_names_match_whole_never_by_prefix(action: Action) -> None:
     authorizer = Authorizer(OwnThings())
     for name in ("p2", "P", "pp", "p "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 import os
 import stat
@@ -251,8 +252,19 @@ def test_a_switch_that_stopped_half_way_is_finished_by_running_it_again(
     authority.refresh_crl(ca, NOW)
 
 
+def test_two_at_once_lose_nothing(ca: Path) -> None:
+    """Threads stand for two commands: each opens the directory itself, so the lock counts."""
+    names = [f"o{number}" for number in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: authority.issue(ca, Role.OPERATOR, name, now=NOW), names))
+        list(pool.map(lambda name: authority.revoke(ca, name, NOW), names))
+    expected = {leaf(ca, name).serial_number for name in names}
+    assert {serial for _, serial in authority.revoked_serials(ca)} == expected
+    assert len((ca / "issued.jsonl").read_text().splitlines()) == len(names)
+
+
 def test_missing_and_damaged_files_are_one_sentence(ca: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="cannot be read: no such file"):
+    with pytest.raises(UnavailableError, match="cannot be opened: no such file"):
         authority.issue(tmp_path / "none", Role.OPERATOR, "o")
     authority.issue(ca, Role.OPERATOR, "o", now=NOW)
     for name in ("ca.pem", "ca-key.pem", "issued.jsonl", "crl.pem"):

@@ -100,6 +100,25 @@ def test_a_good_pair_meets_with_tls_1_3_and_proves_the_framework(ca: Path) -> No
     assert master.speaks_for(HOST.upper()) and not master.speaks_for("other.example")
 
 
+def test_the_contexts_are_hard(ca: Path) -> None:
+    source = ContextSource(files(ca, "master1"))
+    server, client = source.server_context(), source.client_context()
+    for context in (server, client):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+        for option in (ssl.OP_NO_COMPRESSION, ssl.OP_NO_RENEGOTIATION, ssl.OP_NO_TICKET):
+            assert context.options & option
+        assert context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
+        assert all(
+            cipher["protocol"] == "TLSv1.3" or ("ECDHE" in cipher["name"] and cipher["aead"])
+            for cipher in context.get_ciphers()
+        )
+    assert server.num_tickets == 0 and server.verify_mode == ssl.CERT_OPTIONAL
+    assert client.check_hostname and client.verify_mode == ssl.CERT_REQUIRED
+    assert source.server_context() is server and source.client_context() is client
+    assert source.list_not_after is not None and source.not_after is not None
+    assert source.list_not_after > source.not_after
+
+
 def test_the_link_protocol_is_chosen_when_offered(ca: Path) -> None:
     server, client = ContextSource(files(ca, "master1")), ContextSource(files(ca, "master1"))
     context = client.client_context(("mesos-link/1",))
@@ -333,7 +352,10 @@ def test_reload_takes_a_renewed_leaf_and_a_revocation(own: Path) -> None:
 
 
 def _garble(name: str) -> Callable[[Path], None]:
-    return lambda root: (root / name).write_text("not PEM") and None
+    def harm(root: Path) -> None:
+        (root / name).write_text("not PEM")
+
+    return harm
 
 
 def _other_key(root: Path) -> None:
