@@ -42,7 +42,7 @@ def problem_answer(problem: HttpProblem, renderer: HeadRenderer) -> bytes:
 
 def current_failure() -> Failure:
     """The exception being handled."""
-    return Failure()  # type: ignore[no-untyped-call]  # Twisted leaves this class untyped
+    return Failure()
 
 
 def crashed(request: Request, failure: Failure) -> Response:

@@ -78,9 +78,9 @@ class HttpServer:
 
     def opened(self, connection: HttpConnection) -> None:
         """`connection` has a transport."""
-        self._connections.add(connection)
         if self._sweeper is None:
             self._tick()
+        self._connections.add(connection)
 
     def lost(self, connection: HttpConnection) -> None:
         """`connection` is gone; with the last one nothing stays scheduled."""

@@ -15,6 +15,8 @@ from mesos_twisted.transport.http1 import (
     StreamResponse,
 )
 
+EPOCH = 1_000_000_000.0
+
 
 class Transport(StringTransport):
     """A `StringTransport` that remembers an abort and stops taking bytes once it is closing."""
@@ -32,6 +34,7 @@ class Rig:
     def __init__(self, handler, **options):
         self.clock = Clock()
         self.server = HttpServer(self.clock, handler, **options)
+        self.clock.rightNow = EPOCH  # the server was made at 0; its first peer comes later
         self.connection = self.server.buildProtocol(None)
         self.transport = Transport()
         self.connection.makeConnection(self.transport)
@@ -79,10 +82,10 @@ def test_an_empty_answer_has_date_and_length():
     rig = Rig(accepted)
     answer = rig.send(request("/api/v1/scheduler", "POST", b"{}"))
     assert answer == (
-        b"HTTP/1.1 202 Accepted\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+        b"HTTP/1.1 202 Accepted\r\nDate: Sun, 09 Sep 2001 01:46:40 GMT\r\nContent-Length: 0\r\n\r\n"
     )
     rig.clock.advance(1)
-    assert b"00:00:01 GMT" in rig.send(request())
+    assert b"01:46:41 GMT" in rig.send(request())
 
 
 def test_pipelined_requests_are_answered_in_order_and_one_at_a_time():

@@ -1,0 +1,138 @@
+"""Requests to whichever master leads: finds it, remembers it, finds it again.
+
+A master that does not lead answers 307 with the leader's address, or 503 when it knows none. A
+request is sent again only when no master can have acted on it, or when the caller says that twice
+does no harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+
+from mesos_twisted.errors import UnavailableError
+from mesos_twisted.transport.client import (
+    AnswerLostError,
+    ClientResponse,
+    ClientStream,
+    HttpClient,
+    NotConnectedError,
+)
+from mesos_twisted.transport.messages import Headers
+
+_LOCATION = re.compile(
+    r"(?:https?:)?//((?:\[[0-9A-Fa-f:.]+\]|[^/?#\s\[\]@]+):[0-9]{1,5})(?:[/?].*)?"
+)
+_HOPS = 4
+
+_Answer = TypeVar("_Answer", ClientResponse, ClientStream)
+
+
+class LeaderClient:
+    """`masters` are `host:port`, asked in that order when the leader is not known."""
+
+    def __init__(self, http: HttpClient, masters: list[str], *, secure: bool = True) -> None:
+        if not masters:
+            raise ValueError("A leader client needs at least one master")
+        self.leader: str | None = None
+        self._http = http
+        self._masters = list(masters)
+        self._scheme = "https" if secure else "http"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        timeout_s: float = 30.0,
+        idempotent: bool = False,
+    ) -> Deferred[ClientResponse]:
+        """The leader's answer. Fails with `UnavailableError` when no master leads or answers.
+
+        With `idempotent` a request whose answer was lost goes to the next master too.
+        """
+
+        def send(url: str) -> Deferred[ClientResponse]:
+            return self._http.request(method, url, headers, body, timeout_s)
+
+        return Deferred.fromCoroutine(self._find(send, path, idempotent or method == "GET"))
+
+    def open_stream(
+        self,
+        method: str,
+        path: str,
+        headers: Headers = (),
+        body: bytes = b"",
+        timeout_s: float = 30.0,
+    ) -> Deferred[ClientStream]:
+        """The leader's answer as a stream; see `request`."""
+
+        def send(url: str) -> Deferred[ClientStream]:
+            return self._http.open_stream(method, url, headers, body, timeout_s)
+
+        return Deferred.fromCoroutine(self._find(send, path, False))
+
+    def forget(self) -> None:
+        """Ask all masters again; for callers whose stream to the leader broke."""
+        self.leader = None
+
+    async def _find(
+        self, send: Callable[[str], Deferred[_Answer]], path: str, twice: bool
+    ) -> _Answer:
+        said: list[str] = []
+        tried: set[str] = set()
+        queue = [*([self.leader] if self.leader is not None else ()), *self._masters]
+        hops = 0
+        while queue:
+            master = queue.pop(0)
+            if master in tried:
+                continue
+            tried.add(master)
+            try:
+                answer = await send(f"{self._scheme}://{master}{path}")
+            except NotConnectedError as problem:
+                said.append(str(problem))
+                self._not(master)
+                continue
+            except AnswerLostError as problem:
+                self._not(master)
+                if not twice:
+                    raise
+                said.append(str(problem))
+                continue
+            if answer.status == 307:
+                leader = _location(answer)
+                _drop(answer)
+                self._not(master)
+                hops += 1
+                if leader is None or hops > _HOPS:
+                    said.append(f"{master} redirects nowhere")
+                elif leader not in tried:
+                    queue.insert(0, leader)
+                continue
+            if answer.status == 503:
+                _drop(answer)
+                self._not(master)
+                said.append(f"{master} knows no leader")
+                continue
+            self.leader = master
+            return answer
+        raise UnavailableError("No leading master was found: " + "; ".join(said or ["none asked"]))
+
+    def _not(self, master: str) -> None:
+        if self.leader == master:
+            self.leader = None
+
+
+def _location(answer: ClientResponse | ClientStream) -> str | None:
+    match = _LOCATION.fullmatch(answer.headers.get("location", ""))
+    return None if match is None else match[1]
+
+
+def _drop(answer: ClientResponse | ClientStream) -> None:
+    if isinstance(answer, ClientStream):
+        answer.on_data(lambda data: None)  # read to its end, so that the connection stays usable

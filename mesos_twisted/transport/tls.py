@@ -1,0 +1,414 @@
+"""TLS under Twisted's ITransport, over the standard library's `ssl.MemoryBIO`.
+
+The conversation: the TCP transport delivers ciphertext to a `TLSConnection`, which finishes the
+handshake, asks `choose` for the inner protocol (ALPN decides) and from then on is that protocol's
+transport. What is written while input is delivered leaves in one record and one send when the
+delivery ends; what is written at other times leaves at the end of the reactor turn.
+This costs a third of what pyOpenSSL under Twisted costs. Which certificates are good is decided by
+the SSL context alone; this module never opens a connection in plaintext.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IConsumer, IProtocol, IPushProducer, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mesos_twisted.transport.batch import FlushBatch
+from mesos_twisted.transport.tls_failures import HandshakeFailure, TlsError, classify
+
+_READ = 16 * 1024  # the most one TLS record holds
+_GATHER = 64 * 1024
+_TLS_HANDSHAKE = 0x16
+
+_HANDSHAKE, _OPEN, _CLOSING, _CLOSED = range(4)
+
+
+class IContextSource(Protocol):
+    """Gives the contexts of new connections; asked each time, so certificates can be swapped."""
+
+    def server_context(self) -> ssl.SSLContext:
+        """The context for a connection we accept."""
+
+    def client_context(self) -> ssl.SSLContext:
+        """The context for a connection we open."""
+
+
+class TLSOwner(Protocol):
+    """What a connection needs of whoever made it."""
+
+    batch: FlushBatch
+    handshake_bytes: int
+
+    def server_context(self) -> ssl.SSLContext:
+        """The context for the connection that is beginning."""
+
+    def handshaken(self, connection: TLSConnection, alpn: bytes | None) -> IProtocol | None:
+        """The handshake is complete: the inner protocol, or None to close."""
+
+    def handshake_failed(
+        self, connection: TLSConnection, reason: HandshakeFailure, sentence: str
+    ) -> None:
+        """The handshake will never complete; `connection` is being closed."""
+
+    def closed(self, connection: TLSConnection) -> None:
+        """`connection` is gone, handshaken or not."""
+
+
+@implementer(IProtocol, ITransport, IConsumer, IPushProducer)
+class TLSConnection:
+    """Both halves: protocol of the TCP transport below, transport of the protocol above."""
+
+    __slots__ = (
+        "_delivering",
+        "_disconnect_later",
+        "_failure",
+        "_gathered",
+        "_gathered_bytes",
+        "_incoming",
+        "_inner",
+        "_outgoing",
+        "_owner",
+        "_paused",
+        "_producer",
+        "_received",
+        "_ssl",
+        "_state",
+        "_tcp",
+        "context",
+        "started_s",
+    )
+
+    def __init__(self, owner: TLSOwner, start: Callable[..., ssl.SSLObject] | None) -> None:
+        """`start(incoming, outgoing)` makes a client's SSL object; a server's is made by
+        `begin` when its first bytes are there, so that half-open connections cost little.
+        """
+        self._owner = owner
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._ssl: ssl.SSLObject | None = None
+        if start is not None:
+            self._ssl = start(self._incoming, self._outgoing)
+        self.context: ssl.SSLContext | None = None if self._ssl is None else self._ssl.context
+        self._tcp: Any = None  # a Twisted transport: ITransport, IConsumer and IPushProducer
+        self._inner: IProtocol | None = None
+        self._state = _HANDSHAKE
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._received = 0
+        self._delivering = False
+        self._paused = False
+        self._producer = False
+        self._disconnect_later = False
+        self._failure: TlsError | None = None
+        self.started_s = 0.0
+
+    # IProtocol, for the TCP transport below
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Begin: a client speaks first."""
+        self._tcp = transport
+        no_delay = getattr(transport, "setTcpNoDelay", None)
+        if no_delay is not None:
+            no_delay(True)
+        if self._ssl is not None:
+            self._handshake()
+
+    def connectionMade(self) -> None:
+        """Part of `IProtocol`; all is done by `makeConnection`."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take ciphertext."""
+        state = self._state
+        if state == _OPEN:
+            self._incoming.write(data)
+            self._deliver()
+        elif state == _HANDSHAKE:
+            self._received += len(data)
+            if self._ssl is None and not self._begin(data):
+                return
+            self._incoming.write(data)
+            self._handshake()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The TCP connection is gone."""
+        state, self._state = self._state, _CLOSED
+        if state == _HANDSHAKE:
+            self._owner.handshake_failed(
+                self, HandshakeFailure.CLOSED, "the peer closed the connection in the TLS handshake"
+            )
+        self._owner.closed(self)
+        self._gathered.clear()
+        inner, self._inner = self._inner, None
+        if inner is None:
+            return
+        if self._failure is not None:
+            reason = _failure(self._failure)
+        elif state == _OPEN and isinstance(reason.value, ConnectionDone):
+            # No close_notify came: what was received may have been cut short.
+            reason = _failure(ConnectionLost("the peer closed the connection without a TLS close"))
+        inner.connectionLost(reason)
+
+    # The handshake
+
+    def _begin(self, data: bytes) -> bool:
+        if data[0] != _TLS_HANDSHAKE:
+            # Some clients try http first and turn to https only when the connection is closed, so
+            # plaintext gets no answer.
+            self.refuse(HandshakeFailure.PLAINTEXT, "the peer sent plaintext on a TLS port")
+            return False
+        try:
+            context = self._owner.server_context()
+            self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        except Exception as problem:
+            # The certificate files' owner failed; the process and its other connections go on.
+            self.refuse(HandshakeFailure.CONTEXT, f"no TLS context can be made: {problem}")
+            return False
+        self.context = context
+        return True
+
+    def _handshake(self) -> None:
+        assert self._ssl is not None
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send_outgoing()
+            if self._received > self._owner.handshake_bytes:
+                self.refuse(
+                    HandshakeFailure.TOO_LONG,
+                    f"the handshake is longer than {self._owner.handshake_bytes} bytes",
+                )
+            return
+        except ssl.SSLError as problem:
+            self._send_outgoing()  # the alert, so that the peer can say what was wrong
+            reason, phrase = classify(problem)
+            self.refuse(reason, phrase)
+            return
+        self._state = _OPEN
+        self._send_outgoing()
+        name = self._ssl.selected_alpn_protocol()
+        inner = self._owner.handshaken(self, None if name is None else name.encode())
+        if inner is None:
+            self.loseConnection()
+            return
+        self._inner = inner
+        self._delivering = True
+        inner.makeConnection(self)
+        self._delivering = False
+        self.flush()
+        if self._incoming.pending and self._state == _OPEN:
+            self._deliver()
+
+    def refuse(self, reason: HandshakeFailure, phrase: str) -> None:
+        """End an unfinished handshake; nothing but an alert already written is sent."""
+        if self._state == _HANDSHAKE:
+            self._state = _CLOSING
+            self._failure = TlsError(reason.value, phrase)
+            self._owner.handshake_failed(self, reason, phrase)
+            if reason is HandshakeFailure.TIMEOUT:
+                self._tcp.abortConnection()
+            else:
+                self._tcp.loseConnection()
+
+    # Plaintext up
+
+    def _deliver(self) -> None:
+        assert self._ssl is not None
+        tls, incoming, inner = self._ssl, self._incoming, self._inner
+        self._delivering = True
+        try:
+            while not self._paused:
+                try:
+                    plain = tls.read(_READ)
+                except ssl.SSLWantReadError:
+                    break
+                if not plain:
+                    self._peer_closed()
+                    return
+                if inner is not None:
+                    inner.dataReceived(plain)
+                if self._state != _OPEN or not (incoming.pending or tls.pending()):
+                    break
+        except ssl.SSLError as problem:
+            self._broken(problem)
+            return
+        finally:
+            self._delivering = False
+        if self._gathered:
+            self.flush()
+        elif self._outgoing.pending:
+            self._send_outgoing()
+
+    def _peer_closed(self) -> None:
+        """close_notify: the peer says that nothing was cut off."""
+        if self._state == _OPEN:
+            self._delivering = False
+            self.loseConnection()
+
+    def _broken(self, problem: ssl.SSLError) -> None:
+        """A record that fails its check, or an alert; also a client whose certificate a TLS 1.3
+        server refused, which it learns only here."""
+        _, phrase = classify(problem)
+        self._failure = TlsError(HandshakeFailure.PEER_ALERT.value, phrase)
+        self._state = _CLOSING
+        self._send_outgoing()
+        self._tcp.loseConnection()
+
+    # ITransport, for the protocol above
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes written and not yet accepted by the kernel (those queued below are ciphertext)."""
+        below: int = getattr(self._tcp, "buffered_bytes", 0)
+        return self._gathered_bytes + below
+
+    def write(self, data: bytes) -> None:
+        """Send `data` at the end of the delivery or of the reactor turn under way."""
+        if self._state != _OPEN or not data:
+            return
+        if not self._gathered and not self._delivering:
+            self._owner.batch.add(self)
+        self._gathered.append(data)
+        self._gathered_bytes += len(data)
+        if self._gathered_bytes > _GATHER:
+            self.flush()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send the pieces of `data` as one."""
+        self.write(b"".join(data))
+
+    def flush(self) -> None:
+        """Encrypt and send what is gathered, now."""
+        gathered = self._gathered
+        if not gathered or self._ssl is None or self._state != _OPEN:
+            return
+        data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+        gathered.clear()
+        self._gathered_bytes = 0
+        try:
+            sent = self._ssl.write(data)
+            if sent < len(data):
+                # OpenSSL takes one record at a time.
+                view = memoryview(data)
+                while sent < len(data):
+                    sent += self._ssl.write(view[sent : sent + _READ])
+        except ssl.SSLError as problem:
+            self._broken(problem)
+            return
+        self._tcp.write(self._outgoing.read())
+
+    def loseConnection(self) -> None:
+        """Close after what was written, with a close_notify."""
+        if self._state == _HANDSHAKE:
+            self._state = _CLOSING
+            self._tcp.loseConnection()
+            return
+        if self._state != _OPEN:
+            return
+        if self._producer:
+            self._disconnect_later = True
+            return
+        self.flush()
+        if self._state != _OPEN or self._ssl is None:
+            return
+        self._state = _CLOSING
+        try:
+            self._ssl.unwrap()
+        except ssl.SSLError:
+            # It waits for the peer's close_notify, which we do not.
+            pass
+        self._send_outgoing()
+        self._tcp.loseConnection()
+
+    def abortConnection(self) -> None:
+        """Close at once; nothing gathered is sent."""
+        if self._state != _CLOSED:
+            if self._state == _HANDSHAKE:
+                self._owner.handshake_failed(
+                    self, HandshakeFailure.CLOSED, "the connection was given up"
+                )
+            self._state = _CLOSING
+            self._gathered.clear()
+            self._tcp.abortConnection()
+
+    def getPeer(self) -> IAddress:
+        """The peer's address."""
+        address: IAddress = self._tcp.getPeer()
+        return address
+
+    def getHost(self) -> IAddress:
+        """Our own address."""
+        address: IAddress = self._tcp.getHost()
+        return address
+
+    @property
+    def peer_address(self) -> str:
+        """The peer as `host:port`."""
+        address: Any = self._tcp.getPeer()
+        host, port = getattr(address, "host", "unix"), getattr(address, "port", 0)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def peer_certificate(self) -> bytes | None:
+        """The peer's certificate in DER; None when it showed none."""
+        return None if self._ssl is None else self._ssl.getpeercert(True)
+
+    # IConsumer and IPushProducer: the TCP transport's buffer is the one that fills
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """`producer` follows the TCP transport's buffer."""
+        self._producer = not streaming
+        self._tcp.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """The producer has nothing more to say; a delayed close happens now."""
+        self._producer = False
+        self._tcp.unregisterProducer()
+        if self._disconnect_later:
+            self._disconnect_later = False
+            self.loseConnection()
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until `resumeProducing`."""
+        self._paused = True
+        self._tcp.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Deliver again; what was held back comes at the end of this turn."""
+        if self._paused and self._state == _OPEN:
+            self._paused = False
+            self._tcp.resumeProducing()
+            self._owner.batch.add(_Redelivery(self))
+
+    def stopProducing(self) -> None:
+        """Close the connection."""
+        self.loseConnection()
+
+    def redeliver(self) -> None:
+        """Deliver what had come before the pause."""
+        if self._state == _OPEN and not self._delivering and not self._paused:
+            self._deliver()
+
+    def _send_outgoing(self) -> None:
+        if self._outgoing.pending:
+            self._tcp.write(self._outgoing.read())
+
+
+class _Redelivery:
+    """A place in the batch for reading on after a pause."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: TLSConnection) -> None:
+        self._connection = connection
+
+    def flush(self) -> None:
+        self._connection.redeliver()
+
+
+def _failure(problem: Exception) -> Failure:
+    return Failure(problem)
