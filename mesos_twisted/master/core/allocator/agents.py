@@ -15,6 +15,7 @@ Book = dict[Client, Resources]
 class AgentState:
     """One agent. Books hold resources without allocation role; shared volumes are never `free`.
 
+    `serial` says how manieth agent it is; with a seed it decides when the agent's turn comes.
     After the agent shrank below what is held, `free` is what the total leaves over.
     """
 

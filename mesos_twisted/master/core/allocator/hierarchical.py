@@ -62,6 +62,7 @@ class HierarchicalAllocator:
         self._all_dirty = False
         self._queue: list[AgentState] = []
         self._queue_seed = 0
+        self._agents_seen = 0
 
     @property
     def pending(self) -> bool:
@@ -117,7 +118,8 @@ class HierarchicalAllocator:
     ) -> None:
         if agent_id in self._agents:
             raise BugError(f"Agent {agent_id} is added twice.")
-        agent = AgentState(agent_id, self._tree.next_serial())
+        self._agents_seen += 1
+        agent = AgentState(agent_id, self._agents_seen)
         agent.active = active
         agent.set_spec(spec, self.options.region)
         self._agents[agent_id] = agent
