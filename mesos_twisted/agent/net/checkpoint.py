@@ -1,0 +1,141 @@
+"""What the agent must find again after it was killed: rows of bytes, key to value, in SQLite.
+
+One write transaction per list of effects. `synchronous=NORMAL` with a write-ahead log survives a
+killed process without waiting for the disk; after a power cut the tasks are gone as well, so only
+the agent's identity is forced to disk. What a row means is the core's affair.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable
+
+from mesos_twisted.agent.core.effects import Checkpoint, Forget
+from mesos_twisted.errors import UnavailableError
+
+#: Rows below this key are forced to disk: losing them would make a new agent of an old one.
+IDENTITY = "agent"
+_SCHEMA = 1
+
+
+class CheckpointStore:
+    """The rows of one work directory; the only user of the directory while it is open."""
+
+    def __init__(self, meta_dir: str) -> None:
+        """Raises UnavailableError, with what to do, for another agent or a broken file."""
+        os.makedirs(meta_dir, mode=0o700, exist_ok=True)
+        self._lock = _lock(os.path.join(meta_dir, "lock"))
+        self._path = os.path.join(meta_dir, "checkpoints.db")
+        self._db: sqlite3.Connection | None = None
+        try:
+            self._db = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        old = os.umask(0o077)
+        try:
+            db = sqlite3.connect(self._path, isolation_level=None, cached_statements=16)
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+        finally:
+            os.umask(old)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > _SCHEMA:
+                raise UnavailableError(
+                    f"The checkpoints in {self._path} were written by a newer version; "
+                    "start that version, or one not older."
+                )
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(str(verdict).replace("\n", " "))
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
+                " WITHOUT ROWID"
+            )
+            db.execute(f"PRAGMA user_version={_SCHEMA}")
+        except sqlite3.Error as error:
+            db.close()
+            raise self._broken(error) from None
+        except UnavailableError:
+            db.close()
+            raise
+        return db
+
+    def _broken(self, error: sqlite3.Error) -> UnavailableError:
+        return UnavailableError(
+            f"The checkpoints in {self._path} cannot be used ({error}). Restore the file, or move "
+            "its directory away to start as a new agent: running tasks are then killed."
+        )
+
+    def rows(self) -> dict[str, bytes]:
+        """Every row. Raises UnavailableError."""
+        try:
+            return dict(self._connection().execute("SELECT key, value FROM rows"))
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+
+    def write(self, changes: Iterable[Checkpoint | Forget]) -> None:
+        """Afterwards all the changes survive this process, in order; on an error none happened.
+
+        Raises UnavailableError: the agent cannot go on without its disk.
+        """
+        db = self._connection()
+        forced = False
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for change in changes:
+                key = change.key
+                forced = forced or key == IDENTITY or key.startswith(IDENTITY + "/")
+                if isinstance(change, Checkpoint):
+                    db.execute(
+                        "INSERT INTO rows VALUES (?, ?)"
+                        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                        (key, change.value),
+                    )
+                elif key.endswith("/"):
+                    # '0' is the character after '/': the range is the keys with this prefix.
+                    db.execute("DELETE FROM rows WHERE key >= ? AND key < ?", (key, key[:-1] + "0"))
+                else:
+                    db.execute("DELETE FROM rows WHERE key = ?", (key,))
+            db.execute("COMMIT")
+            if forced:
+                db.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise UnavailableError(
+                f"The checkpoints in {self._path} cannot be written ({error}); "
+                "make room on the disk and start the agent again. Tasks go on meanwhile."
+            ) from None
+
+    def close(self) -> None:
+        """The directory is free for another agent; closing twice is harmless."""
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+            os.close(self._lock)
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise UnavailableError(f"The checkpoints in {self._path} are closed.")
+        return self._db
+
+
+def _lock(path: str) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise UnavailableError(
+            f"Another agent uses {os.path.dirname(os.path.dirname(path))}; "
+            "stop it, or give this one its own --work_dir."
+        ) from None
+    return fd

@@ -1,0 +1,212 @@
+"""The agent's one loop: an event in, the core's decision, its effects performed in order.
+
+Checkpoints of a list are on disk before any of its other effects goes out. An effect that causes
+an event at once does not recurse: the event waits its turn. A decision that raises is a bug and
+ends the process; tasks go on, and the next start recovers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.logger import Logger, LogLevel
+
+from mesos_twisted.agent.core import effects as fx
+from mesos_twisted.agent.core import events as ev
+from mesos_twisted.agent.core.state import AgentState
+from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ConnectionId
+
+_LEVELS = {
+    "debug": LogLevel.debug,
+    "info": LogLevel.info,
+    "warn": LogLevel.warn,
+    "error": LogLevel.error,
+}
+#: Events kept for a bug report.
+RECENT = 256
+
+
+class Decide(Protocol):
+    """The core."""
+
+    def __call__(self, state: AgentState, event: ev.Event) -> list[fx.Effect]:
+        """Change the state, and say what must be done."""
+
+
+class Store(Protocol):
+    """Durable rows."""
+
+    def write(self, changes: list[fx.Checkpoint | fx.Forget]) -> None:
+        """All of them are durable afterwards."""
+
+
+class Link(Protocol):
+    """The link to the leading master."""
+
+    def send(self, message: agentlink.FromAgent) -> None:
+        """Write one record; dropped when there is no link."""
+
+    def reconnect(self, reason: str) -> None:
+        """Close the link and look for the leader again."""
+
+
+class ContainerPort(Protocol):
+    """What performs the effects about containers."""
+
+    def perform(
+        self,
+        effect: fx.PrepareSandbox
+        | fx.LaunchContainer
+        | fx.SignalContainer
+        | fx.DestroyContainer
+        | fx.ForgetContainer,
+    ) -> None:
+        """Begin; the outcome comes back as an event."""
+
+
+class CheckPort(Protocol):
+    """What runs checks."""
+
+    def start(self, effect: fx.StartChecks) -> None:
+        """Run them until stopped."""
+
+    def stop(self, effect: fx.StopChecks) -> None:
+        """Run them no more."""
+
+
+class ExecutorPort(Protocol):
+    """The executors' event streams."""
+
+    def send(self, connection: ConnectionId, event: m.ExecutorEvent) -> None:
+        """Write one event."""
+
+    def close(self, connection: ConnectionId) -> None:
+        """Close after what was written."""
+
+
+class Ports:
+    """Where effects go; the service fills it before the first event."""
+
+    __slots__ = ("checks", "containers", "count", "delete", "executors", "link", "stop", "store")
+
+    store: Store
+    link: Link
+    containers: ContainerPort
+    checks: CheckPort
+    executors: ExecutorPort
+    count: Callable[[str, int], None]
+    delete: Callable[[str], None]
+    stop: Callable[[int, str], None]
+
+
+class AgentDriver:
+    """`handle(event)` is the only way into the core."""
+
+    log = Logger()
+
+    def __init__(
+        self, state: AgentState, decide: Decide, timers: Timers, now: Callable[[], float]
+    ) -> None:
+        """`now` gives epoch seconds."""
+        self.state = state
+        self.ports = Ports()
+        self.now = now
+        self.recent: deque[ev.Event] = deque(maxlen=RECENT)
+        self._decide = decide
+        self._timers = timers
+        self._armed: dict[tuple[str, ...], Timer] = {}
+        self._waiting: deque[ev.Event] = deque()
+        self._busy = False
+        self.stopped = False
+
+    def handle(self, event: ev.Event) -> None:
+        """The event is decided and its effects are performed; from within, it waits its turn."""
+        if self.stopped:
+            return
+        self._waiting.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._waiting and not self.stopped:
+                event = self._waiting.popleft()
+                self.recent.append(event)
+                self._perform(self._decide(self.state, event))
+        except Exception:
+            self.stopped = True
+            self.log.failure("The agent stops: handling {event} failed", event=type(event).__name__)
+            self.ports.stop(1, "An internal error stopped the agent; its tasks go on.")
+        finally:
+            self._busy = False
+
+    def stop(self) -> None:
+        """No event is taken any more and no timer fires."""
+        self.stopped = True
+        for timer in self._armed.values():
+            timer.cancel()
+        self._armed.clear()
+
+    def _perform(self, effects: list[fx.Effect]) -> None:
+        durable = [e for e in effects if type(e) is fx.Checkpoint or type(e) is fx.Forget]
+        if durable:
+            # All of a list's rows in one transaction, before anything that follows from them.
+            self.ports.store.write(durable)
+        for effect in effects:
+            kind = type(effect)
+            if kind is not fx.Checkpoint and kind is not fx.Forget:
+                self._one(effect)
+
+    def _one(self, effect: fx.Effect) -> None:
+        ports = self.ports
+        match effect:
+            case fx.SendToMaster(message):
+                ports.link.send(message)
+            case fx.Count(name, amount):
+                ports.count(name, amount)
+            case (
+                fx.PrepareSandbox()
+                | fx.LaunchContainer()
+                | fx.SignalContainer()
+                | fx.DestroyContainer()
+                | fx.ForgetContainer()
+            ):
+                ports.containers.perform(effect)
+            case fx.StartTimer(key, after_s):
+                self._start_timer(key, after_s)
+            case fx.CancelTimer(key):
+                timer = self._armed.pop(key, None)
+                if timer is not None:
+                    timer.cancel()
+            case fx.SendToExecutor(connection, event):
+                ports.executors.send(connection, event)
+            case fx.CloseExecutorStream(connection):
+                ports.executors.close(connection)
+            case fx.StartChecks():
+                ports.checks.start(effect)
+            case fx.StopChecks():
+                ports.checks.stop(effect)
+            case fx.DeletePath(path):
+                ports.delete(path)
+            case fx.Reconnect(reason):
+                ports.link.reconnect(reason)
+            case fx.StopAgent(exit_code, message):
+                ports.stop(exit_code, message)
+            case fx.Log(level, text, fields):
+                self.log.emit(_LEVELS[level], text, **dict(fields))
+            case fx.Checkpoint() | fx.Forget():
+                pass
+
+    def _start_timer(self, key: tuple[str, ...], after_s: float) -> None:
+        old = self._armed.pop(key, None)
+        if old is not None:
+            old.cancel()
+        self._armed[key] = self._timers.after(after_s, self._fired, key)
+
+    def _fired(self, key: tuple[str, ...]) -> None:
+        self._armed.pop(key, None)
+        self.handle(ev.TimerFired(key, self.now()))

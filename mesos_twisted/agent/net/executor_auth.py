@@ -1,0 +1,81 @@
+"""Is the caller the executor it says it is? By token, or on loopback by its process.
+
+A token must carry the executor's own framework, executor and container. Without one, only a caller
+on the loopback listener is looked at, and only its process counts; see `peer_process`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesos_twisted.agent.core.state import AgentState, Executor
+from mesos_twisted.agent.net import peer_process
+from mesos_twisted.agent.net.call_body import challenged
+from mesos_twisted.agent.net.users import resolve_user
+from mesos_twisted.errors import Problem
+from mesos_twisted.security.core.principal import Principal
+from mesos_twisted.security.net.http_auth import Authenticator, Challenge
+from mesos_twisted.transport.messages import Peer, Request, Response, text_response
+
+
+@dataclass(slots=True)
+class _Proven:
+    """Kept on a connection: the container whose process it belongs to."""
+
+    container_id: str
+
+
+class ExecutorAuth:
+    """`refusal` answers for one request and one executor."""
+
+    def __init__(self, state: AgentState, authenticator: Authenticator, required: bool) -> None:
+        self._state = state
+        self._authenticator = authenticator
+        self._required = required
+
+    def refusal(
+        self, request: Request, executor: Executor, loopback_port: int | None
+    ) -> Response | None:
+        """None when the caller is this executor; `loopback_port` is set on the plain listener."""
+        if not self._required:
+            return None
+        if loopback_port is not None and "authorization" not in request.headers:
+            return self._by_process(request.peer, executor, loopback_port)
+        found = self._authenticator.authenticate(request.headers, None, request.peer.address)
+        if isinstance(found, Challenge):
+            return challenged(found)
+        return _claims(found, executor)
+
+    def _by_process(self, peer: Peer, executor: Executor, loopback_port: int) -> Response | None:
+        proven = peer.identity
+        if isinstance(proven, _Proven) and proven.container_id == executor.container_id:
+            return None
+        container = self._state.containers.get(executor.container_id)
+        if container is None or container.pid is None:
+            # The launcher's word that it runs may still be on its way.
+            return text_response(503, "The executor's container is still being launched")
+        user = resolve_user(executor.user)
+        uid = None if user is None or isinstance(user, Problem) or not user.switch else user.uid
+        socket = peer_process.find_socket(peer.address, peer.port, loopback_port)
+        if socket is None or not peer_process.belongs(socket, container.pid, uid):
+            return text_response(
+                403,
+                f"The caller is no process of executor '{executor.id}': send its token "
+                "(MESOS_EXECUTOR_AUTHENTICATION_TOKEN) or call from inside its container",
+            )
+        peer.identity = _Proven(executor.container_id)
+        return None
+
+
+def _claims(principal: Principal, executor: Executor) -> Response | None:
+    wanted = (
+        ("fid", executor.framework_id, "an 'fid' claim with the framework ID"),
+        ("eid", executor.id, "an 'eid' claim with the executor ID"),
+        ("cid", executor.container_id, "a 'cid' claim with the active ContainerID"),
+    )
+    for claim, value, words in wanted:
+        if principal.claim(claim) != value:
+            return text_response(
+                403, f"The authenticated {principal} does not contain {words} of the call"
+            )
+    return None

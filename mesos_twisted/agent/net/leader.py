@@ -1,0 +1,55 @@
+"""Where the masters may be, and which one is tried next.
+
+For now the candidates are the hosts and ports of `--master`, tried in turn: a master that does not
+lead closes the link. A detector that knows the leader gives a list of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mesos_twisted.errors import MalformedError
+
+DEFAULT_PORT = 5050
+
+
+class MasterSource(Protocol):
+    """Says where to connect."""
+
+    def candidates(self) -> Sequence[tuple[str, int]]:
+        """Hosts and ports, the likeliest first; empty while nobody is known to lead."""
+
+
+class FixedMasters:
+    """The masters an operator named."""
+
+    def __init__(self, addresses: Sequence[tuple[str, int]]) -> None:
+        self._addresses = tuple(addresses)
+
+    def candidates(self) -> Sequence[tuple[str, int]]:
+        """All of them, in the order given."""
+        return self._addresses
+
+
+def parse_masters(text: str) -> tuple[tuple[str, int], ...]:
+    """`host:port,host2:port2` (IPv6 in brackets). Raises MalformedError with one sentence."""
+    found = tuple(_address(part.strip()) for part in text.split(",") if part.strip())
+    if not found:
+        raise MalformedError("--master is empty; write host:port")
+    return found
+
+
+def _address(text: str) -> tuple[str, int]:
+    if "://" in text:
+        raise MalformedError(f"'{text}' is not supported as --master; write host:port")
+    host, colon, port = text.rpartition(":")
+    if (text.startswith("[") and text.endswith("]")) or not colon:
+        host, port = text, str(DEFAULT_PORT)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise MalformedError(f"'{text}' is ambiguous; write an IPv6 address in brackets")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise MalformedError(f"'{text}' is not an address; write host:port")
+    return host, int(port)

@@ -1,0 +1,1 @@
+"""Files shown over HTTP: logs and sandboxes under virtual paths. Shared by master and agent."""
