@@ -15,7 +15,7 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # No alternative of these patterns can match the same text twice, so they cannot backtrack.
 _HEADER = re.compile(rf"({_TOKEN}+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 _REQUEST_LINE = re.compile(rf"([A-Za-z]{_TOKEN}{{0,31}}) ([\x21-\x7e]+) HTTP/1\.([01])")
-_ANY_VERSION = re.compile(r"[A-Za-z]\S* \S+ HTTP/\d+(\.\d+)?")
+_ANY_VERSION = re.compile(r"[A-Za-z]\S* \S+ HTTP/(?!1\.[01]\Z)\d+(\.\d+)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 # A repeated one of these leaves the meaning of the message open.
