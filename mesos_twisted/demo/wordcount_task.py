@@ -18,14 +18,14 @@ import zlib
 WORD = re.compile(r"[a-z']+")
 
 
-def split(word, parts):
+def split(word: str, parts: int) -> int:
     """Which part counts this word: the same for every map."""
     return zlib.crc32(word.encode()) % parts
 
 
-def map_files(parts, names):
+def map_files(parts: int, names: list[str]) -> None:
     """Count the words of some files into `parts` files."""
-    counts = [collections.Counter() for _ in range(parts)]
+    counts: list[collections.Counter[str]] = [collections.Counter() for _ in range(parts)]
     total = 0
     for name in names:
         with open(name, encoding="utf-8", errors="replace") as source:
@@ -39,11 +39,11 @@ def map_files(parts, names):
     print(f"mapped {total} words of {len(names)} files into {parts} parts")
 
 
-def reduce_part(urls):
+def reduce_part(urls: list[str]) -> None:
     """Add up the same part of every map."""
     context = ssl.create_default_context(cafile="ca.pem")
     context.load_cert_chain("framework.pem", "framework-key.pem")
-    total = collections.Counter()
+    total: collections.Counter[str] = collections.Counter()
     for url in urls:
         with urllib.request.urlopen(url, context=context, timeout=60) as answer:
             total.update(json.load(answer))
@@ -52,7 +52,7 @@ def reduce_part(urls):
     print(f"reduced {len(urls)} parts to {len(total)} words")
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Run one half of the job; bad arguments are a bug of the scheduler."""
     if arguments[0] == "map":
         map_files(int(arguments[1]), arguments[2:])

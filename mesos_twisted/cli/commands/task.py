@@ -1,0 +1,140 @@
+"""`mesos-twisted task list|inspect|logs|kill`: one task, from its state to its output."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from twisted.internet.defer import Deferred
+
+from mesos_twisted.cli.client import Cluster, DeniedError
+from mesos_twisted.cli.main import cluster_options, output_option, with_cluster
+from mesos_twisted.cli.render import show, show_document
+from mesos_twisted.clock import Timers
+from mesos_twisted.errors import RefusedError
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.states import is_terminal
+
+FOLLOW_S = 0.5
+
+
+@click.group()
+def task() -> None:
+    """The tasks of the cluster."""
+
+
+@task.command("list")
+@click.option("--all", "ended", is_flag=True, help="show ended tasks too")
+@cluster_options
+@output_option
+def list_tasks(ended: bool, output: str, **flags: str | None) -> None:
+    """Every task (ended ones with --all)."""
+
+    async def work(cluster: Cluster, reactor: Any) -> None:
+        await show_tasks(cluster, ended, output)
+
+    with_cluster(flags, work)
+
+
+async def show_tasks(cluster: Cluster, ended: bool, output: str) -> None:
+    """Print the cluster's tasks."""
+    tasks = await cluster.tasks()
+    if not ended:
+        tasks = [one for one in tasks if not is_terminal(m.TaskState(one["state"]))]
+    rows = [
+        (
+            one["id"],
+            one["name"],
+            one["state"].removeprefix("TASK_"),
+            one["framework_id"],
+            one["slave_id"],
+            f"{one['resources']['cpus']:g}",
+            f"{one['resources']['mem']:g}",
+        )
+        for one in tasks
+    ]
+    show(output, tasks, ("TASK", "NAME", "STATE", "FRAMEWORK", "AGENT", "CPUS", "MEM"), rows)
+
+
+@task.command()
+@click.argument("task_id")
+@cluster_options
+def inspect(task_id: str, **flags: str | None) -> None:
+    """All that the master knows of one task, as JSON."""
+
+    async def work(cluster: Cluster, reactor: Any) -> None:
+        show_document(await cluster.task(task_id))
+
+    with_cluster(flags, work)
+
+
+@task.command()
+@click.argument("task_id")
+@click.argument("stream", type=click.Choice(["stdout", "stderr"]), default="stdout")
+@click.option("-f", "--follow", is_flag=True, help="wait for more until the task ends")
+@cluster_options
+def logs(task_id: str, stream: str, follow: bool, **flags: str | None) -> None:
+    """A task's output: stdout unless told; -f follows it to the end."""
+
+    async def work(cluster: Cluster, reactor: Any) -> None:
+        found = await cluster.task(task_id)
+        url = await cluster.agent_url(found["slave_id"])
+        path = f"{cluster.sandbox(found)}/{stream}"
+        timers, offset = Timers(reactor), 0
+        while True:
+            # The state is asked before the last read, so that nothing written before is missed.
+            ended = not follow or is_terminal(m.TaskState(found["state"]))
+            data, offset = await cluster.read(url, path, offset)
+            if data:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+                continue
+            if ended:
+                return
+            await pause(timers, FOLLOW_S)
+            found = await cluster.task(found["id"])
+
+    with_cluster(flags, work)
+
+
+async def pause(timers: Timers, seconds: float) -> None:
+    """Let some time pass."""
+    waited: Deferred[None] = Deferred()
+    timers.after(seconds, waited.callback, None)
+    await waited
+
+
+@task.command()
+@click.argument("task_id")
+@cluster_options
+def kill(task_id: str, **flags: str | None) -> None:
+    """End a task by ending its framework, when it is the framework's only one.
+
+    Mesos lets nobody but its scheduler kill a task; frameworks started by `run` have one task.
+    """
+
+    async def work(cluster: Cluster, reactor: Any) -> None:
+        found = await cluster.task(task_id)
+        framework_id = found["framework_id"]
+        siblings = [
+            one
+            for one in await cluster.tasks()
+            if one["framework_id"] == framework_id and not is_terminal(m.TaskState(one["state"]))
+        ]
+        if is_terminal(m.TaskState(found["state"])):
+            raise RefusedError(f"The task {found['id']} has ended already: {found['state']}")
+        if len(siblings) > 1:
+            raise DeniedError(
+                f"The framework {framework_id} has {len(siblings)} live tasks and only its "
+                "scheduler may kill one of them; `framework teardown` would end them all"
+            )
+        await cluster.call(
+            m.MasterCall(
+                type=m.MasterCallType.TEARDOWN,
+                teardown=m.MasterCallTeardown(framework_id=m.FrameworkID(value=framework_id)),
+            )
+        )
+        click.echo(f"The task {found['id']} is being killed.")
+
+    with_cluster(flags, work)
