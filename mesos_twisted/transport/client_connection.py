@@ -111,11 +111,12 @@ class ClientConnection:
                 exchange.head(part)
             else:
                 self._exchange = None
+                # First the connection: what the answer's reader asks next can use it.
                 if part is End.CLOSING:
                     self.transport.loseConnection()
-                exchange.done()
-                if part is End.REUSABLE:
+                else:
                     self._released(self)
+                exchange.done()
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone, with the answer under way unless this is its end."""

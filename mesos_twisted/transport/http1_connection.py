@@ -228,9 +228,11 @@ class HttpConnection:
         finally:
             self._running = False
             del queue[:done]
-        if self._read_paused and not queue and self.transport is not None:
+        if queue:
+            return
+        self._queued_bytes = 0
+        if self._read_paused and self.transport is not None:
             self._read_paused = False
-            self._queued_bytes = 0
             self.transport.resumeProducing()  # type: ignore[attr-defined]  # as above: an IPushProducer
 
     def _handle(self, request: Request) -> None:
@@ -284,13 +286,21 @@ class HttpConnection:
             self._finished(request.keep_alive)
         elif isinstance(plan, StreamHead):
             self._put(plan.head)
-            writer = StreamWriter(self, server.limits.stream_buffer_bytes, plan.chunked)
+            writer = StreamWriter(
+                self, server.limits.stream_buffer_bytes, plan.chunked, server.timers
+            )
             self._stream = writer
+            if self._write_paused:
+                writer.paused()
             plan.on_start(writer)
         elif isinstance(plan, Answer):
             self._put(plan.head)
-            self._body = PacedBody(self, plan.pieces, server.timers, plan.chunked, plan.compress)
-            self._body.run()
+            self._body = body = PacedBody(
+                self, plan.pieces, server.timers, plan.chunked, plan.compress
+            )
+            if self._write_paused:
+                body.pause()
+            body.run()
 
     def _refuse(self, problem: HttpProblem) -> None:
         self._put(problem_answer(problem, self._server.renderer))
@@ -414,7 +424,9 @@ class HttpConnection:
             if waited > _DRAIN_S:
                 self.abort()
         elif self._stream is not None:
-            pass
+            # A stream's own bound cuts a slow reader, but not one that stops in a long record.
+            if self._write_paused and self._stream.in_long_record and waited > limits.idle_s:
+                self._stream.abort(f"The reader took nothing for {limits.idle_s:g} s")
         elif self._body is not None:
             if self._write_paused and waited > limits.idle_s:
                 self.abort()

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-if TYPE_CHECKING:
-    # For the signature only: a value does not need the writer's code.
-    from mesos_twisted.transport.stream import StreamWriter
+from mesos_twisted.transport.stream import StreamWriter
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -6,10 +6,14 @@ cut, so that one slow reader never costs the process its memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twisted.logger import Logger
+
+from mesos_twisted.clock import Timers
+from mesos_twisted.errors import BugError
+from mesos_twisted.transport.paced_body import PacedBody
 
 _log = Logger()
 
@@ -33,21 +37,46 @@ class StreamWriter:
     `on_closed` callbacks get one sentence saying why, once, whoever closed it.
     """
 
-    __slots__ = ("_callbacks", "_chunked", "_limit", "_paused", "_queued", "_sink", "closed")
+    __slots__ = (
+        "_callbacks",
+        "_chunked",
+        "_closing",
+        "_held",
+        "_held_bytes",
+        "_limit",
+        "_long",
+        "_long_left",
+        "_paused",
+        "_queued",
+        "_sink",
+        "_timers",
+        "closed",
+    )
 
-    def __init__(self, sink: StreamSink, limit_bytes: int, chunked: bool) -> None:
+    def __init__(self, sink: StreamSink, limit_bytes: int, chunked: bool, timers: Timers) -> None:
         self._sink: StreamSink | None = sink
         self._limit = limit_bytes
         self._chunked = chunked  # HTTP/1.0 clients get the bare bytes
         self._paused = False
         self._queued = 0
         self._callbacks: list[Callable[[str], None]] = []
+        self._timers = timers
+        self._long: PacedBody | None = None  # the long record under way
+        self._long_left = 0
+        self._held: list[bytes] = []  # what waits behind it
+        self._held_bytes = 0
+        self._closing = False
         self.closed = False
 
     @property
     def queued_bytes(self) -> int:
         """Bytes written since the peer stopped keeping up; 0 when it keeps up."""
-        return self._queued
+        return self._queued + self._held_bytes
+
+    @property
+    def in_long_record(self) -> bool:
+        """Whether a long record is under way."""
+        return self._long is not None
 
     def write_record(self, payload: bytes, counted: bool = True) -> None:
         """Send `payload` as one RecordIO record in one HTTP chunk.
@@ -67,9 +96,31 @@ class StreamWriter:
         if data:
             self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data, counted)
 
+    def write_long_record(self, pieces: Iterable[bytes], size: int) -> None:
+        """Send one record of exactly `size` bytes, taken from `pieces` as the peer reads them.
+
+        For a first snapshot of many megabytes: it is not counted against the buffer's bound, and
+        later records wait behind it. One long record at a time.
+        """
+        if self.closed or self._sink is None:
+            return
+        if self._long is not None:
+            raise BugError("A stream was given a second long record before the first was sent")
+        head = b"%d\n" % size
+        if self._chunked:
+            head = b"%x\r\n%b" % (len(head) + size, head)
+        self._sink.stream_write(head)
+        self._long_left = size
+        self._long = long = PacedBody(self, pieces, self._timers, False, False)
+        if self._paused:
+            long.pause()
+        long.run()
+
     def close(self) -> None:
         """The answer ends after what was written."""
-        if not self.closed:
+        if self._long is not None:
+            self._closing = True
+        elif not self.closed:
             sink = self._sink
             self._finish("The stream was closed by this server")
             if sink is not None:
@@ -91,7 +142,17 @@ class StreamWriter:
             self._callbacks.append(callback)
 
     def _write(self, framed: bytes, counted: bool) -> None:
-        if self.closed or self._sink is None:
+        if self.closed or self._sink is None or self._closing:
+            return
+        if self._long is not None:
+            self._held.append(framed)
+            if counted:
+                self._held_bytes += len(framed)
+                if self._held_bytes > self._limit:
+                    self.abort(
+                        f"The reader is too slow: more than {self._limit} bytes were waiting"
+                        " behind the first record"
+                    )
             return
         self._sink.stream_write(framed)
         if self._paused and counted:
@@ -101,16 +162,53 @@ class StreamWriter:
                     f"The reader is too slow: more than {self._limit} bytes were waiting for it"
                 )
 
-    # Called by the connection.
+    # Called by the connection
 
     def paused(self) -> None:
         """The transport's buffer is full: from here on bytes are counted."""
         self._paused = True
+        if self._long is not None:
+            self._long.pause()
 
     def resumed(self) -> None:
         """The transport's buffer has drained."""
         self._paused = False
         self._queued = 0
+        if self._long is not None:
+            self._long.resume()
+
+    # Called by the long record
+
+    def body_write(self, data: bytes) -> None:
+        """A piece of the long record."""
+        self._long_left -= len(data)
+        if self._long_left < 0:
+            _log.error("A long record is longer than its stated size")
+            self.abort("A long record could not be completed")
+        elif self._sink is not None:
+            self._sink.stream_write(data)
+
+    def body_end(self) -> None:
+        """The long record is complete: what waited behind it goes out."""
+        self._long = None
+        if self._long_left:
+            _log.error("A long record is shorter than its stated size")
+            self.abort("A long record could not be completed")
+        if self._sink is not None:
+            held, self._held = self._held, []
+            self._held_bytes = 0
+            self._sink.stream_write((b"\r\n" if self._chunked else b"") + b"".join(held))
+        if self._closing:
+            self._closing = False
+            self.close()
+
+    def body_failed(self) -> None:
+        """The pieces raised: the record cannot be completed."""
+        _log.failure("The pieces of a long record failed")
+        self._long = None
+        self.abort("A long record could not be completed")
+
+    # Called by the connection
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
@@ -120,6 +218,10 @@ class StreamWriter:
     def _finish(self, reason: str) -> None:
         self.closed = True
         self._sink = None
+        self._held.clear()
+        long, self._long = self._long, None
+        if long is not None:
+            long.stop()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             try:

@@ -7,7 +7,6 @@ reactor without descriptors (in tests) gets its own stock transports.
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
@@ -45,6 +44,7 @@ class ImmediateSend(_Base):
             and self.connected
             and not self._writeDisconnected
             and not self.disconnecting
+            and not self._aborting
             # A pull producer is fed from doWrite, so its bytes must pass there.
             and (self.producer is None or self.streamingProducer)
         ):
@@ -110,14 +110,3 @@ def connect_tcp(
 def address_text(host: str, port: int) -> str:
     """`host:port`, with an IPv6 host in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_ip(host: str) -> bool:
-    """Whether `host` is a literal IPv4 or IPv6 address."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        return True
-    return False

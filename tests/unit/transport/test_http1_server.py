@@ -248,6 +248,54 @@ def test_a_stream_hears_that_its_peer_left():
     assert rig.clock.getDelayedCalls() == []
 
 
+def test_a_long_record_is_one_chunk_and_later_records_wait_behind_it():
+    writers = []
+    rig = Rig(lambda req: StreamResponse(200, None, (), writers.append))
+    rig.send(request())
+    (writer,) = writers
+    rig.connection.pauseProducing()
+    writer.write_long_record((b"x" * 1000 for _ in range(300)), 300_000)
+    writer.write_record(b"later")
+    writer.close()
+    assert not writer.closed
+    rig.connection.resumeProducing()
+    rig.clock.advance(0)
+    chunks = dechunk(rig.take())
+    assert chunks == [b"300000\n" + b"x" * 300_000, b"5\nlater"] and writer.closed
+
+
+@pytest.mark.parametrize("size", [999, 1001])
+def test_a_long_record_of_another_size_drops_the_connection(size):
+    writers = []
+    rig = Rig(lambda req: StreamResponse(200, None, (), writers.append))
+    rig.send(request())
+    writers[0].write_long_record([b"x" * 1000], size)
+    assert rig.transport.aborted and writers[0].closed
+
+
+def test_a_reader_that_stops_in_a_long_record_is_cut():
+    writers, reasons = [], []
+    rig = Rig(lambda req: StreamResponse(200, None, (), writers.append))
+    rig.send(request())
+    writers[0].on_closed(reasons.append)
+    rig.connection.pauseProducing()
+    writers[0].write_long_record((b"x" * 1000 for _ in range(300)), 300_000)
+    for _ in range(78):
+        rig.clock.advance(1)
+    assert rig.transport.aborted and reasons == ["The reader took nothing for 75 s"]
+
+
+def test_a_lost_connection_ends_a_long_record():
+    writers, reasons = [], []
+    rig = Rig(lambda req: StreamResponse(200, None, (), writers.append))
+    rig.send(request())
+    writers[0].on_closed(reasons.append)
+    rig.connection.pauseProducing()
+    writers[0].write_long_record((b"x" * 1000 for _ in range(300)), 300_000)
+    rig.lose()
+    assert len(reasons) == 1 and rig.clock.getDelayedCalls() == []
+
+
 def test_a_chunked_body_follows_its_reader():
     taken = []
 
