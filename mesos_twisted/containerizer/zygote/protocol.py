@@ -16,7 +16,8 @@ decimal text. A container id is 1 to 255 of `A-Za-z0-9._-`. Requests, with their
     SIGNAL n id signo leader|group|tree      SIGNALLED n id count
     DESTROY n id                             DESTROYED n id
     FORGET n id                              FORGOTTEN n id
-    USAGE n id                               USAGE n id user-us system-us rss-bytes processes threads
+    USAGE n id                               USAGE n id user-us system-us rss-bytes processes
+                                               threads
     LIST n                                   ENTRY n id state pid start status stage user-us
                                                system-us maxrss-kb, once each, then LISTED n
     STATS n                                  STATS n name value ...

@@ -34,6 +34,7 @@
 #define MAX_FRAME (8u << 20)   /* a whole argv and environment fit: the kernel allows less */
 #define MAX_UNREAD (64u << 20) /* a client that does not read is cut off here */
 #define STOP_ROUNDS 20
+#define STRANGERS 1024
 typedef unsigned long long u64;
 typedef struct { char *p; size_t n, cap; } buf;
 enum { S_STARTING, S_RUNNING, S_EXITED, S_FAILED, S_ORPHANED, S_LOST };
@@ -70,6 +71,8 @@ static conn *conns;
 static proc *now_p, *old_p;
 static size_t now_n, old_n, now_cap, old_cap;
 static want *wants;
+static struct { pid_t pid; task *owner; } known[STRANGERS];  /* children of ours that lead no task */
+static size_t nknown;
 static size_t nwants;
 
 static void *need(void *p) { if (!p) { fputs("zygote: out of memory\n", stderr); abort(); } return p; }
@@ -77,6 +80,10 @@ static void put(buf *b, const void *p, size_t n) {
     if (b->n + n > b->cap) { b->cap = (b->n + n) * 2; b->p = need(realloc(b->p, b->cap)); }
     memcpy(b->p + b->n, p, n);
     b->n += n;
+}
+static void drop_fd(int fd) {  /* a child that has not exec'ed yet keeps it open: epoll must be told */
+    epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+    close(fd);
 }
 static u64 now_ms(void) {
     struct timespec t;
@@ -145,6 +152,7 @@ static void drop_task(task *t) {  /* freed at the end of the turn: events may st
     *q = t->next_id;
     if (t->pid) unlink_pid(t);
     if (t->destroying) ndestroying--;
+    for (size_t i = 0; i < nknown; i++) if (known[i].owner == t) known[i].owner = NULL;
     ntasks--;
     t->garbage = garbage;
     garbage = t;
@@ -279,7 +287,7 @@ static int send_to(const proc *p, int sig) {  /* safe against reuse of the numbe
     return r;
 }
 static int gone(int state) { return state == 'Z' || state == 'X' || state == 'x'; }
-static int orphans(void) {  /* 0: every child of ours is a live leader, so no task left anything */
+static int orphans(void) {  /* 0: no child of ours can belong to a task that is being destroyed */
     static char text[1 << 20];
     char path[64], *s = text, *end;
     snprintf(path, sizeof path, "/proc/self/task/%d/children", self);
@@ -295,7 +303,10 @@ static int orphans(void) {  /* 0: every child of ours is a live leader, so no ta
         long pid = strtol(s, &end, 10);
         if (end == s) return 0;
         task *t = find_pid((pid_t)pid);
-        if (!t || !is_live(t)) return 1;
+        if (t && is_live(t)) continue;
+        size_t i = 0;
+        while (i < nknown && known[i].pid != pid) i++;
+        if (i == nknown || (known[i].owner && known[i].owner->destroying)) return 1;
     }
 }
 
@@ -429,7 +440,7 @@ static void settle(task *t) {  /* the child has exec'ed, or says why it could no
     int word[2];
     if (t->pipe < 0) return;
     ssize_t n = read(t->pipe, word, sizeof word);
-    close(t->pipe);
+    drop_fd(t->pipe);
     t->pipe = -1;
     if (n == sizeof word) fail(t, word[0], word[1]);
     else t->state = S_RUNNING;
@@ -442,6 +453,7 @@ static void reap(void) {
     pid_t pid;
     while ((pid = wait4(-1, &status, WNOHANG, &ru)) > 0) {
         task *t = find_pid(pid);
+        for (size_t i = 0; i < nknown; i++) if (known[i].pid == pid) known[i--] = known[--nknown];
         if (!t || t->state == S_EXITED || t->state == S_LOST) continue;  /* an orphan of some task */
         settle(t);
         if (t->state != S_RUNNING) continue;
@@ -504,8 +516,14 @@ static void destroy_pass(void) {
     }
     for (size_t i = 0; i < now_n; i++)
         if (now_p[i].owner && now_p[i].owner->destroying && !gone(now_p[i].state)) send_to(&now_p[i], SIGKILL);
-    finish_destroyed(1);
     rounds++;
+    nknown = 0;
+    for (size_t i = 0; i < now_n && nknown < STRANGERS; i++)
+        if (now_p[i].ppid == self && !(now_p[i].owner && now_p[i].owner->pid == now_p[i].pid)) {
+            known[nknown].pid = now_p[i].pid;
+            known[nknown++].owner = now_p[i].owner;
+        }
+    finish_destroyed(1);
 }
 static int signal_task(task *t, int sig, const char *scope) {
     int sent = 0;
@@ -778,7 +796,7 @@ int main(int argc, char **argv) {
             if (!c->dead && c->out.n) drain(c);
             if (!c->dead) { q = &c->next; continue; }
             *q = c->next;
-            close(c->fd);
+            drop_fd(c->fd);
             free(c->in.p);
             free(c->out.p);
             free(c);

@@ -96,9 +96,7 @@ class Connection:
         self.unread, self.out = b"", bytearray()
 
     def answer(self, *fields: bytes | int) -> None:
-        body = b"".join(
-            (f if isinstance(f, bytes) else str(f).encode()) + b"\0" for f in fields
-        )
+        body = b"".join((f if isinstance(f, bytes) else str(f).encode()) + b"\0" for f in fields)
         self.out += struct.pack(">I", len(body)) + body
         if len(self.out) > MAX_UNREAD:
             self.dead = True
@@ -161,6 +159,7 @@ class Launcher:
         self.destroying: dict[bytes, Task] = {}
         self.connections: dict[int, Connection] = {}
         self.pipes: dict[int, Task] = {}
+        self.known: dict[int, Task | None] = {}  # children of ours that lead no task
         self.wants: list[tuple[Connection, bytes, Task | None]] = []
         self.launches = self.failures = self.live = self.rounds = 0
         self.use_all = self.over = False
@@ -232,8 +231,12 @@ class Launcher:
         """The child has exec'ed (its end of the pipe is closed), or says why it could not."""
         if task.pipe < 0:
             return
-        word = os.read(task.pipe, 8)
+        try:
+            word = os.read(task.pipe, 8)
+        except BlockingIOError:
+            return  # an event for an earlier pipe of the same number
         self.pipes.pop(task.pipe)
+        self.epoll.unregister(task.pipe)  # a child before its exec still has it open
         os.close(task.pipe)
         task.pipe = -1
         if len(word) == 8:
@@ -252,6 +255,7 @@ class Launcher:
             if not pid:
                 return
             task = self.by_pid.get(pid)
+            self.known.pop(pid, None)
             if task is None or task.state in ("exited", "lost"):
                 continue
             self.settle(task)
@@ -261,9 +265,7 @@ class Launcher:
             task.utime, task.stime = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
             task.maxrss = usage.ru_maxrss
             self.live -= 1
-            self.journal.note(
-                b"X", task.id, status, task.utime, task.stime, task.maxrss
-            )
+            self.journal.note(b"X", task.id, status, task.utime, task.stime, task.maxrss)
             self.tell_exit(task)
 
     # -- whose is a process
@@ -316,14 +318,19 @@ class Launcher:
         )
 
     def orphans(self) -> bool:
-        """False when every child of ours is a live leader, so that no task left anything."""
+        """False when no child of ours can belong to a task that is being destroyed."""
         try:
             with open(f"/proc/self/task/{self.me}/children", "rb", 0) as source:
                 children = source.read().split()
         except OSError:
             return True
-        known = (self.by_pid.get(int(c)) for c in children)
-        return not all(t is not None and t.state in LIVE for t in known)
+        for pid in map(int, children):
+            task = self.by_pid.get(pid)
+            if task is None or task.state not in LIVE:
+                owner = self.known.get(pid)
+                if pid not in self.known or (owner is not None and owner.destroying):
+                    return True
+        return False
 
     # -- killing and measuring
     def finish_destroyed(self, snapped: bool) -> None:
@@ -355,10 +362,12 @@ class Launcher:
                     pass
         stopped: set[tuple[int, int]] = set()
         members: list[Process] = []
+        table: dict[int, Process] = {}
         for _ in range(STOP_ROUNDS):
+            table = self.snapshot()
             members = [
                 p
-                for p in self.snapshot().values()
+                for p in table.values()
                 if p.owner is not None and p.owner.destroying and not p.gone()
             ]
             fresh = [p for p in members if (p.pid, p.start) not in stopped]
@@ -373,6 +382,11 @@ class Launcher:
             if p.owner is not None:
                 p.owner.members += 1
             send_to(p, signal.SIGKILL)
+        self.known = {
+            p.pid: p.owner
+            for p in table.values()
+            if p.parent == self.me and not (p.owner is not None and p.owner.pid == p.pid)
+        }
         self.finish_destroyed(True)
         self.rounds += 1
 
@@ -450,9 +464,7 @@ class Launcher:
                 c.answer(b"BYE", seq)
                 self.over = True
         elif not GOOD_ID.match(name):
-            c.answer(
-                b"REFUSED", seq, b"the request is unknown, or its container id is not valid"
-            )
+            c.answer(b"REFUSED", seq, b"the request is unknown, or its container id is not valid")
         else:
             self.request_about(c, kind, seq, name, f)
 
@@ -561,11 +573,10 @@ class Launcher:
                     c.dead = True
                 if c.writing != bool(c.out) and not c.dead:
                     c.writing = bool(c.out)
-                    self.epoll.modify(
-                        fd, select.EPOLLIN | (select.EPOLLOUT if c.writing else 0)
-                    )
+                    self.epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if c.writing else 0))
             if c.dead:
                 del self.connections[fd]
+                self.epoll.unregister(fd)
                 c.sock.close()
 
     def serve(self, listener: socket.socket, wake: socket.socket) -> None:
@@ -745,8 +756,8 @@ def main(argv: list[str]) -> int:
         os.close(null)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # environments pass through here
-    for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
     wake, woken = socket.socketpair()
     wake.setblocking(False)
     woken.setblocking(False)

@@ -1,0 +1,55 @@
+"""`posix/cpu`: tells processor time of a container's processes; holds nobody back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred
+
+from mesos_twisted.containerizer.core.container import (
+    ContainerConfig,
+    ContainerId,
+    Limits,
+    Usage,
+)
+from mesos_twisted.containerizer.core.launch_plan import NOTHING, Preparation
+from mesos_twisted.containerizer.interfaces import ILauncher
+from mesos_twisted.containerizer.isolators.base import Isolator
+from mesos_twisted.containerizer.zygote_client import TreeUsage
+
+
+class PosixCpu(Isolator):
+    """Figures come from the launcher, which sees every process of the tree."""
+
+    name = "posix/cpu"
+
+    def __init__(self, launcher: ILauncher) -> None:
+        self._launcher = launcher
+        self._limits: dict[ContainerId, int] = {}
+
+    def recover(self, container_id: ContainerId, config: ContainerConfig | None) -> None:
+        if config is not None:
+            self._limits[container_id] = config.cpus_milli
+
+    def prepare(self, container_id: ContainerId, config: ContainerConfig) -> Preparation:
+        self._limits[container_id] = config.cpus_milli
+        return NOTHING
+
+    def update(self, container_id: ContainerId, limits: Limits) -> None:
+        self._limits[container_id] = limits.cpus_milli
+
+    def usage(self, container_id: ContainerId, so_far: Usage) -> Deferred[Usage]:
+        def filled(tree: TreeUsage) -> Usage:
+            return replace(
+                so_far,
+                cpus_user_us=tree.user_us,
+                cpus_system_us=tree.system_us,
+                cpus_limit_milli=self._limits.get(container_id),
+                processes=tree.processes,
+                threads=tree.threads,
+            )
+
+        return self._launcher.usage(container_id).addCallback(filled)
+
+    def cleanup(self, container_id: ContainerId) -> None:
+        self._limits.pop(container_id, None)
