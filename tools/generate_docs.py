@@ -22,8 +22,8 @@ def flags(title: str, kind: type, without_effect: Mapping[str, str]) -> str:
     lines = [
         f"# Flags of the {title}",
         "",
-        "Made by tools/generate_docs.py. Each may also be set as `MESOS_NAME` in the environment or",
-        "as `name = value` in the file that `--config` names.",
+        "Made by tools/generate_docs.py. Each may also be set as `MESOS_NAME` in the environment",
+        "or as `name = value` in the file that `--config` names.",
         "",
         "| flag | kind | default | meaning |",
         "|---|---|---|---|",
