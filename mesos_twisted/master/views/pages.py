@@ -1,0 +1,305 @@
+"""The legacy pages: /state, /state-summary, /slaves, /frameworks and /tasks.
+
+Each gives pieces of one JSON document. Which records are on the page is settled when it is asked
+for; how each looks is settled when its piece is taken, so a page of a hundred megabytes holds
+nobody up and still shows every task once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mesos_twisted.master.core.published import agent_used
+from mesos_twisted.master.core.state import Agent, Framework, MasterState, Task
+from mesos_twisted.master.views import documents as d
+from mesos_twisted.master.views import entities
+from mesos_twisted.master.views.documents import Doc
+from mesos_twisted.master.views.facts import Facts
+from mesos_twisted.master.views.fragments import Fragments, joined
+from mesos_twisted.master.views.visible import EVERYTHING, Visible
+from mesos_twisted.protocol.generated import messages as m
+
+#: Tasks on one page of /tasks when `limit` is not given.
+TASK_LIMIT = 100
+SUMMARY_STATES = (
+    "TASK_STAGING",
+    "TASK_STARTING",
+    "TASK_RUNNING",
+    "TASK_KILLING",
+    "TASK_FINISHED",
+    "TASK_KILLED",
+    "TASK_FAILED",
+    "TASK_LOST",
+    "TASK_ERROR",
+    "TASK_UNREACHABLE",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A framework and the tasks that were its own when the page was asked for."""
+
+    framework: Framework
+    tasks: list[Task]
+    unreachable: list[Task]
+    completed: list[Task]
+
+
+class Pages:
+    """The pages over one state; `tasks` and `agents` are what may be forgotten when idle."""
+
+    def __init__(self, state: MasterState, facts: Facts) -> None:
+        self._state = state
+        self._facts = facts
+        self.tasks: Fragments[Task] = Fragments(entities.task)
+        self.agents: Fragments[Agent] = Fragments(lambda agent: self._agent(agent, EVERYTHING))
+
+    def forget(self) -> None:
+        """Give the fragments' memory back."""
+        self.tasks.clear()
+        self.agents.clear()
+
+    def state(self, visible: Visible, leader: m.MasterInfo | None) -> Iterator[bytes]:
+        """The whole state; the largest page by far."""
+        state = self._state
+        listed = self._listed(state.frameworks.values(), visible)
+        completed = self._listed(state.completed.values(), visible)
+        agents = list(state.agents.values())
+        recovered = list(state.recovered.values())
+        head = d.encode(self._head(visible, leader))[:-1]
+        live = sum(len(one.tasks) + len(one.unreachable) for one in listed)
+        past = sum(len(one.completed) for one in (*listed, *completed))
+        self.tasks.trim(live + past)
+        self.agents.trim(len(agents))
+        return self._state_pieces(head, agents, recovered, listed, completed, visible)
+
+    def _state_pieces(
+        self,
+        head: bytes,
+        agents: list[Agent],
+        recovered: list[m.AgentInfo],
+        listed: list[_Listed],
+        completed: list[_Listed],
+        visible: Visible,
+    ) -> Iterator[bytes]:
+        yield head
+        yield from joined(self._agent_fragments(agents, visible), b',"slaves":[', b"]")
+        yield from joined(_infos(recovered), b',"recovered_slaves":[', b"]")
+        yield from self._frameworks(listed, b',"frameworks":[', visible)
+        yield from self._frameworks(completed, b',"completed_frameworks":[', visible)
+        yield b',"orphan_tasks":[],"unregistered_frameworks":[]}'
+
+    def _head(self, visible: Visible, leader: m.MasterInfo | None) -> Doc:
+        state, info, facts = self._state, self._state.info, self._facts
+        active = sum(agent.active for agent in state.agents.values())
+        document: Doc = {
+            "version": facts.version,
+            "build_date": facts.build_date,
+            "build_time": facts.build_time,
+            "build_user": facts.build_user,
+            "start_time": state.started_at,
+        }
+        if state.elected_at is not None:
+            document["elected_time"] = state.elected_at
+        document["id"] = info.id
+        document["pid"] = info.pid or ""
+        document["hostname"] = info.hostname or ""
+        document["capabilities"] = [
+            one.type.value for one in info.capabilities if one.type is not None
+        ]
+        document["activated_slaves"] = float(active)
+        document["deactivated_slaves"] = float(len(state.agents) - active)
+        document["unreachable_slaves"] = float(len(state.unreachable))
+        if info.domain is not None:
+            document["domain"] = d.raw(info.domain)
+        if leader is not None:
+            document["leader"] = leader.pid or ""
+            document["leader_info"] = leader_document(leader)
+        if visible.flags():
+            if facts.cluster is not None:
+                document["cluster"] = facts.cluster
+            if facts.external_log_file is not None:
+                document["external_log_file"] = facts.external_log_file
+            document["flags"] = dict(facts.flags)
+        return document
+
+    def frameworks(self, visible: Visible, framework_id: str | None) -> Iterator[bytes]:
+        """All frameworks, or one."""
+        state = self._state
+        listed = self._listed(state.frameworks.values(), visible, framework_id)
+        completed = self._listed(state.completed.values(), visible, framework_id)
+        return self._framework_pieces(listed, completed, visible)
+
+    def _framework_pieces(
+        self, listed: list[_Listed], completed: list[_Listed], visible: Visible
+    ) -> Iterator[bytes]:
+        yield from self._frameworks(listed, b'{"frameworks":[', visible)
+        yield from self._frameworks(completed, b',"completed_frameworks":[', visible)
+        yield b',"unregistered_frameworks":[]}'
+
+    def slaves(self, visible: Visible, agent_id: str | None) -> Iterator[bytes]:
+        """All agents with every resource, or one."""
+        agents = [a for a in self._state.agents.values() if agent_id in (None, a.agent_id)]
+        recovered = [info for key, info in self._state.recovered.items() if agent_id in (None, key)]
+        return self._slave_pieces(agents, recovered, visible)
+
+    def _slave_pieces(
+        self, agents: list[Agent], recovered: list[m.AgentInfo], visible: Visible
+    ) -> Iterator[bytes]:
+        full = (
+            d.encode(entities.agent_full(agent, agent_used(self._state, agent), visible))
+            for agent in agents
+            if agent.agent_id in self._state.agents
+        )
+        yield from joined(full, b'{"slaves":[', b"]")
+        yield from joined(_infos(recovered), b',"recovered_slaves":[', b"]}")
+
+    def tasks_page(
+        self,
+        visible: Visible,
+        *,
+        limit: int = TASK_LIMIT,
+        offset: int = 0,
+        ascending: bool = False,
+        framework_id: str | None = None,
+        task_id: str | None = None,
+    ) -> Iterator[bytes]:
+        """Tasks of all kinds, by the time of their first status; newest first."""
+        state = self._state
+        found: list[Task] = []
+        for table in (state.frameworks, state.completed):
+            for one in self._listed(table.values(), visible, framework_id):
+                for tasks in (one.tasks, one.unreachable, one.completed):
+                    found += (
+                        tasks if task_id is None else [t for t in tasks if t.task_id == task_id]
+                    )
+        found.sort(key=_first_seen, reverse=not ascending)
+        page = found[offset : offset + limit]
+        return joined(self.tasks.each(page), b'{"tasks":[', b"]}")
+
+    def state_summary(self, visible: Visible) -> Iterator[bytes]:
+        """Agents and frameworks with their tasks counted by state."""
+        state = self._state
+        agents = list(state.agents.values())
+        frameworks = [one for one in state.frameworks.values() if visible.framework(one)]
+        by_framework: Counter[tuple[str, str]] = Counter()
+        by_agent: Counter[tuple[str, str]] = Counter()
+        on_agent: dict[str, set[str]] = {}
+        of_framework: dict[str, set[str]] = {}
+        for framework in state.frameworks.values():
+            key = framework.framework_id
+            places = of_framework[key] = set()
+            for tasks in (
+                framework.tasks.values(),
+                framework.unreachable.values(),
+                framework.completed,
+            ):
+                counted = Counter([(task.agent_id, task.state._value_) for task in tasks])
+                for (agent_id, word), count in counted.items():
+                    by_framework[key, word] += count
+                    by_agent[agent_id, word] += count
+                    places.add(agent_id)
+            for place in places:
+                on_agent.setdefault(place, set()).add(key)
+        shown = {one.framework_id for one in frameworks}
+        head: Doc = {"hostname": state.info.hostname or ""}
+        if self._facts.cluster is not None:
+            head["cluster"] = self._facts.cluster
+
+        def slaves() -> Iterator[bytes]:
+            for agent in agents:
+                tail: Doc = {w: by_agent[agent.agent_id, w] for w in SUMMARY_STATES}
+                tail["framework_ids"] = sorted(on_agent.get(agent.agent_id, set()) & shown)
+                begun = self.agents.of(agent) if visible.everything else self._agent(agent, visible)
+                yield begun[:-1] + b"," + d.encode(tail)[1:]
+
+        def summaries() -> Iterator[bytes]:
+            for framework in frameworks:
+                document = entities.framework_summary(framework)
+                for word in SUMMARY_STATES:
+                    document[word] = by_framework[framework.framework_id, word]
+                document["slave_ids"] = sorted(of_framework[framework.framework_id])
+                yield d.encode(document)
+
+        def pieces() -> Iterator[bytes]:
+            yield d.encode(head)[:-1]
+            yield from joined(slaves(), b',"slaves":[', b"]")
+            yield from joined(summaries(), b',"frameworks":[', b"]}")
+
+        return pieces()
+
+    def _agent(self, agent: Agent, visible: Visible) -> bytes:
+        used = (
+            agent_used(self._state, agent)
+            if agent.agent_id in self._state.agents
+            else agent.total.filter(lambda key: False)
+        )
+        return d.encode(entities.agent(agent, used, visible))
+
+    def _agent_fragments(self, agents: Iterable[Agent], visible: Visible) -> Iterator[bytes]:
+        if visible.everything:
+            return self.agents.each(agents)
+        return (self._agent(agent, visible) for agent in agents)
+
+    def _listed(
+        self,
+        frameworks: Iterable[Framework],
+        visible: Visible,
+        framework_id: str | None = None,
+    ) -> list[_Listed]:
+        return [
+            _Listed(
+                one,
+                _seen(one, one.tasks.values(), visible),
+                _seen(one, one.unreachable.values(), visible),
+                _seen(one, one.completed, visible),
+            )
+            for one in frameworks
+            if framework_id in (None, one.framework_id) and visible.framework(one)
+        ]
+
+    def _frameworks(
+        self, listed: list[_Listed], before: bytes, visible: Visible
+    ) -> Iterator[bytes]:
+        lead = before
+        for one in listed:
+            yield lead + d.encode(entities.framework_head(one.framework))[:-1]
+            lead = b","
+            for name, tasks in (
+                (b',"tasks":[', one.tasks),
+                (b',"unreachable_tasks":[', one.unreachable),
+                (b',"completed_tasks":[', one.completed),
+            ):
+                yield from joined(self.tasks.each(tasks), name, b"]")
+            yield b"," + d.encode(entities.framework_tail(one.framework, visible))[1:]
+        yield b"]" if listed else before + b"]"
+
+
+def leader_document(leader: m.MasterInfo) -> Doc:
+    """The leading master as /state names it."""
+    document: Doc = {
+        "id": leader.id,
+        "pid": leader.pid or "",
+        "port": leader.port,
+        "hostname": leader.hostname or "",
+    }
+    if leader.domain is not None:
+        document["domain"] = d.raw(leader.domain)
+    return document
+
+
+def _seen(owner: Framework, tasks: Iterable[Task], visible: Visible) -> list[Task]:
+    if visible.everything:
+        return list(tasks)
+    return [task for task in tasks if visible.task(owner, task)]
+
+
+def _infos(infos: Iterable[m.AgentInfo]) -> Iterator[bytes]:
+    for info in infos:
+        yield d.encode(entities.agent_info(info))
+
+
+def _first_seen(task: Task) -> float:
+    return (task.statuses[0].timestamp or 0.0) if task.statuses else float("-inf")
