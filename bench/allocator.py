@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from mesos_twisted.master.core.allocator.hierarchical import HierarchicalAllocator
 from mesos_twisted.master.core.allocator.interface import (
     AgentSpec,
-    Allocation,
     FrameworkSpec,
     Held,
 )
@@ -31,7 +30,6 @@ SIZES = (
     (10_000, 1_000, 1, 950),
     (10_000, 1_000, 1_000, 950),
 )
-FOREVER_S = 1e6
 
 
 def run(sizes: Iterable[tuple[int, int, int, int]] = SIZES) -> list[dict[str, float]]:
@@ -44,40 +42,18 @@ def _measure(agents: int, frameworks: int, roles: int, filters: int) -> dict[str
     for n in range(agents):
         total = resources_from_text("cpus:24;mem:4096;disk:4096;ports:[31000-32000]")
         allocator.add_agent(AgentId(f"S{n}"), AgentSpec(f"host{n}", total), {})
-    declined: list[Allocation] = []
     # Those who refuse everything hold nothing, so they stay first in order: the worst case.
-    for n in range(frameworks - 1 if filters else frameworks):
-        spec = FrameworkSpec((f"role{n % roles}",), active=n >= filters)
+    for n in range(frameworks):
+        spec = FrameworkSpec((f"role{n % roles}",))
         allocator.add_framework(FrameworkId(f"F{n:05}"), spec)
     gc.collect()
     gc.freeze()
     now = 1.0
-    for n in range(filters):
-        framework_id = FrameworkId(f"F{n:05}")
-        for other in range(filters, frameworks - 1):
-            allocator.suppress(FrameworkId(f"F{other:05}"))
-        allocator.activate_framework(framework_id)
-        declined = allocator.allocate(now, n)
-        for one in declined:
-            allocator.recover(
-                one.framework_id,
-                one.agent_id,
-                one.resources,
-                FOREVER_S,
-                now,
-                held=Held.OFFERED,
-            )
-        allocator.suppress(framework_id)
-    for n in range(filters, frameworks - 1 if filters else 0):
-        allocator.revive(FrameworkId(f"F{n:05}"))
-    for n in range(filters):
-        # Not `revive`, which would drop the filters.
-        spec = FrameworkSpec((f"role{n % roles}",))
-        allocator._clients._frameworks[FrameworkId(f"F{n:05}")].suppressed.clear()
-        client = allocator._clients.get(FrameworkId(f"F{n:05}"), spec.roles[0])
-        assert client is not None
-        allocator._tree.set_active(client, True)
-    allocator._all_dirty = True
+    if filters:
+        # As the policy holds them after each of these frameworks declined every agent.
+        refusing = sum(client.bit for client in allocator._tree.by_slot[:filters] if client)
+        for agent in allocator._agents.values():
+            agent.refusals.masks[agent.total] = refusing
     began = time.thread_time()
     offers = allocator.allocate(now, 1)
     cycle = time.thread_time() - began

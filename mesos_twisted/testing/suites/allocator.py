@@ -10,6 +10,7 @@ passes. After every step the books balance, and every offer is one its framework
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -55,9 +56,10 @@ MINIMUMS = (None, {"a": (Quantities({"mem": 32_000}),), "d": ()})
 
 frameworks = st.builds(
     FrameworkSpec,
-    roles=st.lists(st.sampled_from(ROLES), unique=True, max_size=3).map(tuple),
+    roles=st.lists(st.sampled_from(ROLES), unique=True, min_size=1, max_size=3).map(tuple)
+    | st.just(()),
     suppressed=st.just(frozenset[str]()),
-    capabilities=st.frozensets(st.sampled_from(list(Capability))),
+    capabilities=st.just(frozenset(Capability)) | st.frozensets(st.sampled_from(list(Capability))),
     min_allocatable=st.sampled_from(MINIMUMS),
     active=st.booleans() | st.just(True),
 )
@@ -78,7 +80,7 @@ def allocator_machine(
     options: AllocatorOptions | None = None,
     matches_reference: bool = False,
     strict_priority: bool = False,
-) -> type[RuleBasedStateMachine]:
+) -> type[AllocatorMachine]:
     """The machine for the policies that `make` makes."""
 
     class Machine(AllocatorMachine):
@@ -119,10 +121,15 @@ class AllocatorMachine(RuleBasedStateMachine):
         if self.reference is not None:
             getattr(self.reference, name)(*args, **named)
 
-    @initialize(spec=agents, framework=frameworks)
-    def begin(self, spec: AgentSpec, framework: FrameworkSpec) -> None:
-        self.add_agent(spec, 0, False)
-        self.add_framework(framework)
+    @initialize(
+        specs=st.lists(agents, min_size=1, max_size=4),
+        subscribed=st.lists(frameworks, min_size=1, max_size=4),
+    )
+    def begin(self, specs: list[AgentSpec], subscribed: list[FrameworkSpec]) -> None:
+        for spec in specs:
+            self.add_agent(spec, 0, False)
+        for framework in subscribed:
+            self.add_framework(framework)
 
     # Frameworks
 
@@ -286,6 +293,21 @@ class AllocatorMachine(RuleBasedStateMachine):
                 Allocation(offer.framework_id, offer.agent_id, offer.role, launched)
             )
 
+    @precondition(lambda self: self.offers)
+    @rule(refuse_seconds=refusals, keep=picks)
+    def decline_most(self, refuse_seconds: float | None, keep: int) -> None:
+        for at in range(len(self.offers) - 1, -1, -1):
+            if at != keep % 3:
+                self.decline(at, refuse_seconds)
+
+    @rule(seed=st.integers(0, 2**32))
+    def allocate_soon(self, seed: int) -> None:
+        self.allocate(1.0, seed, None)
+
+    @rule(seed=st.integers(0, 2**32))
+    def allocate_again(self, seed: int) -> None:
+        self.allocate(0.0, seed, None)
+
     @precondition(lambda self: self.running)
     @rule(pick=picks)
     def finish(self, pick: int) -> None:
@@ -337,13 +359,17 @@ class AllocatorMachine(RuleBasedStateMachine):
     @invariant()
     def role_sums_are_right(self) -> None:
         for held, lines in (("offered", self.offers), ("allocated", self.running)):
-            for role in ("a", "d"):
+            book: dict[tuple[FrameworkId, str, AgentId], Resources] = {}
+            for one in lines:
+                line = (one.framework_id, one.role, one.agent_id)
+                book[line] = book.get(line, NOTHING).add(one.resources)
+            for top in ("a", "d"):
                 total = Quantities()
-                for one in lines:
-                    inside = one.role == role or one.role.startswith(role + "/")
-                    if inside and one.framework_id in self.frameworks:
-                        total = total.add(one.resources.quantities())
-                assert getattr(self.allocator, held)(role) == total
+                for (framework_id, role, _), resources in book.items():
+                    inside = role == top or role.startswith(top + "/")
+                    if inside and framework_id in self.frameworks:
+                        total = total.add(resources.quantities())
+                assert getattr(self.allocator, held)(top) == total
 
     # Inner workings
 
@@ -406,3 +432,71 @@ class AllocatorMachine(RuleBasedStateMachine):
 
 def _as_set(found: list[Allocation]) -> set[tuple[str, str, str, Resources]]:
     return {(one.framework_id, one.agent_id, one.role, one.resources) for one in found}
+
+
+def run_history(machine: type[AllocatorMachine], seed: int, steps: int) -> int:
+    """Drive one machine through a long random history, mostly offers; how many were made.
+
+    Complements Hypothesis, whose histories are short.
+    """
+    random = Random(seed)
+    one = machine()  # type: ignore[call-arg]  # The classes of `allocator_machine` take nothing.
+    made = 0
+
+    def framework() -> FrameworkSpec:
+        can = frozenset(c for c in Capability if random.random() < 0.8)
+        roles = tuple(random.sample(ROLES, random.randint(1, 3)))
+        return FrameworkSpec(roles, frozenset(), can, random.choice(MINIMUMS))
+
+    def agent() -> AgentSpec:
+        region = random.choice([None, "here", "there"])
+        host, total = random.choice(["h0", "h1"]), random.choice(TOTALS)
+        return AgentSpec(host, total, region, random.random() < 0.9, random.random() < 0.9)
+
+    def refuse() -> float | None:
+        return random.choice([None, 0.0, 0.3, 5.0, 5.0, 1e12, -1.0])
+
+    def rare() -> None:
+        pick, flag = random.randrange(100), random.random() < 0.7
+        role, weight = random.choice(ROLES), random.choice([0.5, 1.0, 2.0])
+        choices: list[Callable[[], object]] = [
+            lambda: one.add_framework(framework()),
+            lambda: one.add_agent(agent(), pick, flag),
+            lambda: one.set_weight(role, weight),
+            lambda: one.set_whitelist(random.choice([None, None, None, frozenset({"h0"})])),
+        ]
+        if "F-late" not in one.frameworks:
+            choices.append(lambda: one.add_framework_with_running_tasks(framework()))
+        if one.frameworks:
+            choices.append(lambda: one.update_framework(pick, framework()))
+            choices.append(lambda: one.set_framework_active(pick, flag))
+            choices.extend([lambda: one.suppress_or_revive(pick, pick % 2 == 0, flag)] * 3)
+        if one.agents:
+            choices.append(lambda: one.update_agent(pick, agent(), flag))
+            choices.append(lambda: one.set_agent_active(pick, flag))
+        if len(one.frameworks) > 5:
+            choices.append(lambda: one.remove_framework(pick))
+        if len(one.agents) > 5:
+            choices.append(lambda: one.remove_agent(pick))
+        random.choice(choices)()
+
+    one.begin([agent() for _ in range(4)], [framework() for _ in range(4)])
+    names = [("cpus",), ("mem", "ports"), ("cpus", "mem")]
+    for _ in range(steps):
+        choice = random.random()
+        if choice < 0.35:
+            before = len(one.offers)
+            seconds = random.choice([0.0, 0.25, 1.0, 5.0])
+            one.allocate(seconds, random.getrandbits(64), random.choice([None, 1, 2]))
+            made += len(one.offers) - before
+        elif choice < 0.6 and one.offers:
+            one.decline(random.randrange(100), refuse())
+        elif choice < 0.7 and one.offers:
+            one.accept(random.randrange(100), random.choice(names), refuse())
+        elif choice < 0.8 and one.running:
+            one.finish(random.randrange(100))
+        else:
+            rare()
+        one.books_balance()
+        one.role_sums_are_right()
+    return made

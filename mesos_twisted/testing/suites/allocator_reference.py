@@ -175,7 +175,9 @@ class ReferenceAllocator:
             plain = part.unallocate()
             self._take(agent, held, line, plain)
             seconds = 0.0
-            if refuse_seconds is not None and framework_id in self.frameworks:
+            framework = self.frameworks.get(framework_id)
+            subscribed = framework is not None and role in framework.spec.roles
+            if refuse_seconds is not None and subscribed:
                 seconds = refusal_time(refuse_seconds, self.options.allocation_interval_s)
             if seconds:
                 tick = floor((now + seconds) * 10) + 1

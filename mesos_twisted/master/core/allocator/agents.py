@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.filters import Refusals
 from mesos_twisted.master.core.allocator.interface import AgentBooks, AgentSpec, Held
 from mesos_twisted.master.core.allocator.sorter import Client
 from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.resources.algebra import NOTHING, Resources
+from mesos_twisted.resources.resource import SHARED
 
 Book = dict[Client, Resources]
 
@@ -63,46 +66,56 @@ class AgentState:
         self.has_gpus = total.scalar("gpus") > 0
         self._recount()
 
-    def put(self, held: Held, client: Client, resources: Resources) -> None:
-        """Write `resources`, which were not taken from `free`, into a book."""
-        self.note(self.book(held), client, resources)
+    def put(self, held: Held, client: Client, resources: Resources) -> Mapping[str, int]:
+        """Write `resources`, which were not taken from `free`, into a book; as `note`."""
+        amounts = self.note(self.book(held), client, resources)
         self._recount()
+        return amounts
 
-    def note(self, book: Book, client: Client, resources: Resources) -> None:
-        """Add to one line of a book; what is free stays."""
+    def note(self, book: Book, client: Client, resources: Resources) -> Mapping[str, int]:
+        """Add to one line of a book; what is free stays.
+
+        Returns the scalars by which the line grew: a shared volume counts once in a line.
+        """
         line = book.get(client)
         if line is None:
             book[client] = resources
             client.entries += 1
-        else:
-            book[client] = line.add(resources)
+            return resources.quantities().amounts
+        book[client] = more = line.add(resources)
+        return _growth(line, more, resources)
 
-    def take_back(self, held: Held, client: Client, resources: Resources) -> Resources:
-        """Cross `resources` out of a book and free them; the same resources, shared if possible.
-
-        Raises BugError when the client does not hold them.
-        """
-        taken = self.strike(held, client, resources)
+    def take_back(
+        self, held: Held, client: Client, resources: Resources
+    ) -> tuple[Resources, Mapping[str, int]]:
+        """Cross `resources` out of a book and free them; as `strike`."""
+        taken, amounts = self.strike(held, client, resources)
         if self.overdrawn:
             self._recount()
         else:
             back = taken.non_shared()
             self.free = self.free.add(back) if self.free else back
-        return taken
+        return taken, amounts
 
-    def strike(self, held: Held, client: Client, resources: Resources) -> Resources:
-        """Cross `resources` out of a book without freeing them."""
+    def strike(
+        self, held: Held, client: Client, resources: Resources
+    ) -> tuple[Resources, Mapping[str, int]]:
+        """Cross `resources` out of a book without freeing them.
+
+        Returns them (the book's own object if possible) and the scalars by which the line shrank.
+        Raises BugError when the client does not hold them.
+        """
         book = self.book(held)
         line = book.get(client)
         if line is not None:
             if line == resources:
                 del book[client]
                 client.entries -= 1
-                return line
+                return line, line.quantities().amounts
             left = line.try_subtract(resources)
             if left is not None:
                 book[client] = left
-                return resources
+                return resources, _growth(left, line, resources)
         raise BugError(
             f"Framework {client.framework_id} gives back {resources!r} on agent {self.agent_id},"
             f" of which only {line!r} is {held.value}."
@@ -130,3 +143,9 @@ class AgentState:
         left = self.total.non_shared().try_subtract(used)
         self.overdrawn = left is None
         self.free = self.total.non_shared().subtract_clipped(used) if left is None else left
+
+
+def _growth(less: Resources, more: Resources, between: Resources) -> Mapping[str, int]:
+    if between.traits & SHARED:
+        return more.quantities().subtract(less.quantities()).amounts
+    return between.quantities().amounts

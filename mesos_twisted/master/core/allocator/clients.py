@@ -6,14 +6,13 @@ known yet (an agent reported their tasks first) have clients outside the role tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.filters import Filters, Refusals
 from mesos_twisted.master.core.allocator.interface import Capability, FrameworkSpec, Held
 from mesos_twisted.master.core.allocator.sorter import Client, RoleTree
 from mesos_twisted.protocol.ids import FrameworkId
-from mesos_twisted.resources.algebra import Resources
 from mesos_twisted.resources.resource import REFINED, REVOCABLE, SHARED
 
 
@@ -139,24 +138,32 @@ class Clients:
                 self._drop_filters(client)
             self._equip(client, framework)
 
-    def charge(self, client: Client, resources: Resources, held: Held) -> None:
-        """Count what a client holds without having been offered it."""
-        amounts = resources.quantities().amounts
-        self._tree.charge(client, amounts, 1)
+    def charge(
+        self, client: Client, amounts: Mapping[str, int], held: Held, count: int = 1
+    ) -> None:
+        """Count what a client holds without having been offered it, in `count` grants."""
+        self._tree.charge(client, amounts, count)
         if held is Held.ALLOCATED:
-            _add(client.allocated, resources, 1)
+            _add(client.allocated, amounts, 1)
 
-    def release(self, client: Client, resources: Resources, held: Held, keep: bool = False) -> None:
+    def release(
+        self, client: Client, amounts: Mapping[str, int], held: Held, keep: bool = False
+    ) -> None:
         """Count what a client no longer holds; one that is neither subscribed nor holding goes."""
-        self._tree.release(client, resources.quantities().amounts)
+        self._tree.release(client, amounts)
         if held is Held.ALLOCATED:
-            _add(client.allocated, resources, -1)
+            _add(client.allocated, amounts, -1)
         if not keep:
             self._drop_if_idle(client)
 
-    def launch(self, client: Client, resources: Resources) -> None:
+    def launch(
+        self, client: Client, offered: Mapping[str, int], allocated: Mapping[str, int]
+    ) -> None:
         """Count what was offered as allocated."""
-        _add(client.allocated, resources, 1)
+        _add(client.allocated, allocated, 1)
+        if offered != allocated:  # A shared volume, held twice before or after.
+            self._tree.charge(client, allocated, 0)
+            self._tree.release(client, offered)
 
     def scrub(self, refusals: Iterable[Refusals]) -> None:
         """Reuse the slots of dropped filters once they are many."""
@@ -240,6 +247,6 @@ class Clients:
             del self._clients[client.framework_id]
 
 
-def _add(sums: dict[str, int], resources: Resources, sign: int) -> None:
-    for name, amount in resources.quantities().amounts.items():
+def _add(sums: dict[str, int], amounts: Mapping[str, int], sign: int) -> None:
+    for name, amount in amounts.items():
         sums[name] = sums.get(name, 0) + sign * amount

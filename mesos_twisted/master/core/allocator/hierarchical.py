@@ -144,8 +144,8 @@ class HierarchicalAllocator:
         for held in Held:
             book = agent.book(held)
             for client, resources in list(book.items()):
-                agent.strike(held, client, resources)
-                self._clients.release(client, resources, held)
+                amounts = agent.strike(held, client, resources)[1]
+                self._clients.release(client, amounts, held)
         self._tree.add_total(agent.total.quantities().amounts, -1)
         self._filters.forget(agent.refusals)
         agent.active = False
@@ -192,11 +192,11 @@ class HierarchicalAllocator:
                 if framework_id in self._clients:
                     raise BugError(f"{framework_id} gives back {part!r}, but holds nothing of it.")
                 continue
-            taken = agent.take_back(held, client, part.unallocate())
+            taken, amounts = agent.take_back(held, client, part.unallocate())
             self._dirty[agent] = None
-            if refuse_seconds is not None and framework_id in self._clients:
+            if refuse_seconds is not None and client.subscribed:
                 self._refuse(client, agent, taken, refuse_seconds, now)
-            self._clients.release(client, taken, held)
+            self._clients.release(client, amounts, held)
 
     def settle(
         self,
@@ -213,9 +213,9 @@ class HierarchicalAllocator:
             for role, part in launched.allocations().items():
                 client = self._clients.get(framework_id, role)
                 if client is not None:
-                    taken = agent.strike(Held.OFFERED, client, part.unallocate())
-                    agent.note(agent.allocated, client, taken)
-                    self._clients.launch(client, taken)
+                    taken, less = agent.strike(Held.OFFERED, client, part.unallocate())
+                    more = agent.note(agent.allocated, client, taken)
+                    self._clients.launch(client, less, more)
         if unused:
             self.recover(framework_id, agent_id, unused, refuse_seconds, now, held=Held.OFFERED)
 
@@ -238,13 +238,12 @@ class HierarchicalAllocator:
         else:
             for role, part in consumed.allocations().items():
                 client = self._held_by(framework_id, role)
-                taken = agent.strike(held, client, part.unallocate())
-                self._clients.release(client, taken, held, keep=True)
+                amounts = agent.strike(held, client, part.unallocate())[1]
+                self._clients.release(client, amounts, held, keep=True)
             for role, part in converted.allocations().items():
                 client = self._held_by(framework_id, role)
-                given = part.unallocate()
-                agent.note(agent.book(held), client, given)
-                self._clients.charge(client, given, held)
+                amounts = agent.note(agent.book(held), client, part.unallocate())
+                self._clients.charge(client, amounts, held, count=0)
         self._tree.add_total(agent.total.quantities().amounts, -1)
         self._tree.add_total(total.quantities().amounts, 1)
         agent.set_total(total)
@@ -316,14 +315,14 @@ class HierarchicalAllocator:
                 grants.append((client, available))
         for client, offer in grants:
             role = client.role
-            agent.note(agent.offered, client, offer)
+            amounts = agent.note(agent.offered, client, offer)
             if offer is available:
                 agent.free = NOTHING
             else:
                 agent.free = agent.free.subtract(offer.non_shared())
                 if offer.traits & SHARED:
                     self._dirty[agent] = None  # What is shared can be offered again next time.
-            self._tree.grant(client, offer.quantities().amounts)
+            self._tree.grant(client, amounts)
             found.append(
                 Allocation(client.framework_id, agent.agent_id, role, offer.allocate(role))
             )
@@ -425,9 +424,8 @@ class HierarchicalAllocator:
             raise BugError(f"{resources!r} of {framework_id} is not allocated to a role.")
         for role, part in resources.allocations().items():
             client = self._clients.make(framework_id, role)
-            used = part.unallocate()
-            agent.put(Held.ALLOCATED, client, used)
-            self._clients.charge(client, used, Held.ALLOCATED)
+            amounts = agent.put(Held.ALLOCATED, client, part.unallocate())
+            self._clients.charge(client, amounts, Held.ALLOCATED)
 
     def _refuse(
         self, client: Client, agent: AgentState, refused: Resources, seconds: float, now: float
