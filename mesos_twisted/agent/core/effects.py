@@ -81,6 +81,15 @@ class LaunchContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateContainer:
+    """Change a running container's limits: a custom executor's tasks came or went."""
+
+    container_id: ContainerId
+    cpus_milli: int
+    mem_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignalContainer:
     """Send a signal to the container: to its leader's process group, or to the whole tree."""
 
@@ -196,6 +205,7 @@ Effect: TypeAlias = (
     | Reconnect
     | PrepareSandbox
     | LaunchContainer
+    | UpdateContainer
     | SignalContainer
     | DestroyContainer
     | ForgetContainer

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import (
     AgentId,
@@ -214,8 +213,12 @@ class Executor:
     user: str | None
     state: ExecutorState = ExecutorState.REGISTERING
     tasks: dict[TaskId, Task] = field(default_factory=dict)
+    #: A custom executor was given a task once.
+    ever_sent: bool = False
     #: Ended and acknowledged, oldest first.
     completed_tasks: deque[m.Task] = field(default_factory=deque)
+    #: Its tasks' own containers that are not over.
+    containers: set[ContainerId] = field(default_factory=set)
     connection: ConnectionId | None = None
     termination: Termination | None = None
     #: Ended by us on purpose: its shutdown needs no excuse.
@@ -267,18 +270,26 @@ class UpdateStream:
 
     framework_id: FrameworkId
     task_id: TaskId
-    executor_id: ExecutorId
+    executor_id: ExecutorId | None
     pending: deque[m.TaskStatus] = field(default_factory=deque)
     #: Number of the oldest pending update; rows are numbered from 0.
     acknowledged: int = 0
-    #: Every uuid ever accepted here: duplicates are dropped.
+    #: The newest acknowledged state, None before the first.
+    acknowledged_state: m.TaskState | None = None
+    #: Every uuid a custom executor ever sent here: duplicates are dropped.
     seen: set[bytes] = field(default_factory=set)
-    #: Of those, acknowledged.
-    done: set[bytes] = field(default_factory=set)
     #: Seconds until the oldest is sent again.
     retry_s: float = 0.0
     #: The oldest update has been sent on the current registration.
     sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """A directory nobody needs: since when, and the row to forget with it."""
+
+    since: float
+    row: str | None = None
 
 
 @dataclass(slots=True)
@@ -305,16 +316,16 @@ class AgentState:
     streams: dict[tuple[FrameworkId, TaskId], UpdateStream] = field(default_factory=dict)
     #: Subscribed executors by connection.
     connections: dict[ConnectionId, tuple[FrameworkId, ExecutorId]] = field(default_factory=dict)
-    #: Directory -> when it was scheduled for deletion, oldest first.
-    garbage: dict[str, float] = field(default_factory=dict)
+    #: Directory -> what is known of it, the oldest garbage first.
+    garbage: dict[str, Garbage] = field(default_factory=dict)
     #: Containers that recovery found and nobody knows: being destroyed.
     orphans: set[ContainerId] = field(default_factory=set)
-    #: Custom executors that may still subscribe again after a restart.
-    reregistering: bool = False
     #: Why the agent is ending, for its last line.
     farewell: str = ""
-    #: Sent instead of a registration when the operator ended the agent.
-    goodbye: agentlink.Unregister | None = None
+    #: The agent ends because its operator wants it to, and tells the master.
+    unregister: bool = False
+    #: StopAgent was asked for.
+    stopped: bool = False
 
     @property
     def agent_id(self) -> AgentId | None:

@@ -1,0 +1,424 @@
+"""Custom executors: processes of their own that speak the executor API to us.
+
+    launch the process -> it SUBSCRIBEs within the registration timeout -> LAUNCH, KILL, MESSAGE to
+    it, UPDATE and MESSAGE from it -> SHUTDOWN, and force after its grace -> its process ends
+
+An executor may subscribe again at any time (its stream broke, or the agent restarted) and brings
+what was not acknowledged. What its tasks do is its own word; when it ends, we speak for them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from mesos_twisted.agent.core import ending, environment, rows, tasks, updates, words
+from mesos_twisted.agent.core.effects import (
+    CancelTimer,
+    CloseExecutorStream,
+    Count,
+    DestroyContainer,
+    Effect,
+    LaunchContainer,
+    Log,
+    PrepareSandbox,
+    SendToExecutor,
+    SendToMaster,
+    StartTimer,
+    UpdateContainer,
+)
+from mesos_twisted.agent.core.events import ExecutorCalled, ExecutorClosed, ExecutorSubscribed
+from mesos_twisted.agent.core.state import (
+    AgentState,
+    Container,
+    ContainerPhase,
+    Executor,
+    ExecutorKind,
+    ExecutorState,
+    Framework,
+    Kill,
+    Phase,
+    Task,
+    Termination,
+)
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId
+from mesos_twisted.protocol.states import TERMINAL
+
+_Event = m.ExecutorEvent
+_Type = m.ExecutorEventType
+_Reason = m.TaskStatusReason
+_AGENT = m.TaskStatusSource.SOURCE_AGENT
+
+
+def start(
+    state: AgentState, out: list[Effect], framework: Framework, executor: Executor, fresh: bool
+) -> None:
+    """A new executor's sandbox is being made; a subscribed one gets its queued tasks."""
+    if not fresh:
+        _deliver(state, out, executor)
+        return
+    out.append(
+        PrepareSandbox(
+            container_id=executor.container_id,
+            framework_id=framework.id,
+            executor_id=executor.id,
+            directory=executor.directory,
+            user=executor.user,
+            command=executor.info.command or m.CommandInfo(),
+        )
+    )
+    after_s = state.policy.executor_registration_timeout_s
+    out.append(StartTimer(("launch", executor.container_id), after_s))
+
+
+def launch(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    container: Container,
+) -> None:
+    """The executor's process is being started."""
+    container.phase = ContainerPhase.LAUNCHING
+    command = executor.info.command or m.CommandInfo()
+    cpus, mem, disk = environment.executor_share(executor)
+    info = executor.info.container
+    out.append(
+        LaunchContainer(
+            container_id=container.id,
+            argv=environment.argv(command),
+            env=environment.executor_environment(
+                state, framework, executor, executor.tasks.values()
+            ),
+            directory=container.directory,
+            user=executor.user,
+            cpus_milli=cpus,
+            mem_bytes=mem,
+            disk_bytes=disk,
+            rlimits=None if info is None else info.rlimit_info,
+        )
+    )
+
+
+def registration_timed_out(
+    state: AgentState, out: list[Effect], executor: Executor, container: Container, message: str
+) -> None:
+    """The executor never subscribed: it is destroyed, and its tasks failed for that reason."""
+    if executor.state is not ExecutorState.REGISTERING:
+        return
+    reason = _Reason.REASON_EXECUTOR_REGISTRATION_TIMEOUT
+    executor.termination = Termination(m.TaskState.TASK_FAILED, reason, message)
+    _destroy(state, out, executor)
+
+
+def reregistration_timed_out(
+    state: AgentState, out: list[Effect], framework_id: FrameworkId, executor_id: ExecutorId
+) -> None:
+    """After our restart the executor did not come back: it is destroyed."""
+    framework = state.frameworks.get(framework_id)
+    executor = None if framework is None else framework.executors.get(executor_id)
+    if framework is None or executor is None or not executor.recovered:
+        return
+    aware = framework.capable(m.FrameworkInfoCapabilityType.PARTITION_AWARE)
+    limit = words.duration(state.policy.executor_reregistration_timeout_s)
+    executor.termination = Termination(
+        m.TaskState.TASK_GONE if aware else m.TaskState.TASK_LOST,
+        _Reason.REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
+        f"Executor did not reregister within {limit}",
+    )
+    _destroy(state, out, executor)
+
+
+def _destroy(state: AgentState, out: list[Effect], executor: Executor) -> None:
+    container = state.containers.get(executor.container_id)
+    executor.state = ExecutorState.TERMINATING
+    if container is not None and container.phase is not ContainerPhase.DESTROYING:
+        container.phase = ContainerPhase.DESTROYING
+        out.append(DestroyContainer(container.id))
+
+
+def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) -> None:
+    """The executor's stream is open: it knows who it is, and gets what waits for it."""
+    framework = state.frameworks.get(event.framework_id)
+    executor = None if framework is None else framework.executors.get(event.executor_id)
+    if framework is None or executor is None or executor.kind is not ExecutorKind.CUSTOM:
+        out.append(CloseExecutorStream(event.connection))
+        return
+    if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+        out.append(SendToExecutor(event.connection, _Event(type=_Type.SHUTDOWN)))
+    if executor.connection is not None and executor.connection != event.connection:
+        state.connections.pop(executor.connection, None)
+        out.append(CloseExecutorStream(executor.connection))
+    executor.connection = event.connection
+    state.connections[event.connection] = (framework.id, executor.id)
+    if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+        return
+    executor.state = ExecutorState.RUNNING
+    executor.recovered = False
+    run = executor.container_id
+    out.append(CancelTimer(("launch", run)))
+    out.append(CancelTimer(("reregistration", framework.id, executor.id, run)))
+    out.append(_subscribed_event(state, framework, executor, event.connection))
+    for update in event.subscribe.unacknowledged_updates:
+        _update(state, out, framework, executor, update.status, event.now)
+    known = {info.task_id.value for info in event.subscribe.unacknowledged_tasks}
+    _drop_undelivered(state, out, framework, executor, known, event.now)
+    if framework.executors.get(executor.id) is not executor:
+        return
+    for task in list(executor.live):
+        if task.kill is not None and not task.queued:
+            _send_kill(out, executor, task, None)
+    if not executor.ever_sent and not any(True for _ in executor.live):
+        shut_down(state, out, framework, executor, event.now)
+        return
+    _deliver(state, out, executor)
+
+
+def _subscribed_event(
+    state: AgentState, framework: Framework, executor: Executor, connection: ConnectionId
+) -> Effect:
+    framework_id = m.FrameworkID(value=framework.id)
+    subscribed = m.ExecutorEventSubscribed(
+        executor_info=msgspec.structs.replace(executor.info, framework_id=framework_id),
+        framework_info=msgspec.structs.replace(framework.info, id=framework_id),
+        agent_info=state.info,
+        container_id=m.ContainerID(value=executor.container_id),
+    )
+    return SendToExecutor(connection, _Event(type=_Type.SUBSCRIBED, subscribed=subscribed))
+
+
+def _drop_undelivered(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    known: set[str],
+    now: float,
+) -> None:
+    """Tasks that were sent but never reached the executor are reported as dropped."""
+    aware = framework.capable(m.FrameworkInfoCapabilityType.PARTITION_AWARE)
+    for task in list(executor.tasks.values()):
+        staging = task.state is m.TaskState.TASK_STAGING and not task.queued
+        if not staging or task.id in known:
+            continue
+        tasks.say(
+            state,
+            out,
+            framework,
+            executor,
+            task,
+            m.TaskState.TASK_DROPPED if aware else m.TaskState.TASK_LOST,
+            now,
+            message="Task launched during agent restart",
+            reason=_Reason.REASON_AGENT_RESTARTED,
+            source=_AGENT,
+        )
+
+
+def _deliver(state: AgentState, out: list[Effect], executor: Executor) -> None:
+    """A subscribed executor has every queued task, groups whole."""
+    connection = executor.connection
+    if connection is None or executor.state is not ExecutorState.RUNNING:
+        return
+    queued = [task for task in executor.live if task.queued]
+    if not queued:
+        return
+    sent: set[TaskId] = set()
+    cpus, mem, _ = environment.executor_share(executor)
+    out.append(UpdateContainer(executor.container_id, cpus, mem))
+    for task in queued:
+        task.queued = False
+        if task.id in sent:
+            continue
+        if task.group:
+            members = [executor.tasks[task_id] for task_id in task.group]
+            sent.update(task.group)
+            infos = m.TaskGroupInfo(tasks=tuple(member.info for member in members))
+            launch_group = m.ExecutorEventLaunchGroup(task_group=infos)
+            event = _Event(type=_Type.LAUNCH_GROUP, launch_group=launch_group)
+        else:
+            event = _Event(type=_Type.LAUNCH, launch=m.ExecutorEventLaunch(task=task.info))
+        out.append(SendToExecutor(connection, event))
+    executor.ever_sent = True
+
+
+def called(state: AgentState, out: list[Effect], event: ExecutorCalled) -> None:
+    """An UPDATE or MESSAGE of a subscribed executor took effect."""
+    framework = state.frameworks.get(event.framework_id)
+    executor = None if framework is None else framework.executors.get(event.executor_id)
+    if framework is None or executor is None or executor.kind is not ExecutorKind.CUSTOM:
+        return
+    call = event.call
+    if call.update is not None:
+        _update(state, out, framework, executor, call.update.status, event.now)
+    elif call.message is not None and state.phase is Phase.RUNNING:
+        message = agentlink.ExecutorMessage(
+            framework_id=framework.id, executor_id=executor.id, data=call.message.data
+        )
+        out.append(SendToMaster(message))
+        out.append(Count("slave/valid_framework_messages"))
+
+
+def _update(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    status: m.TaskStatus,
+    now: float,
+) -> None:
+    """The update is in its stream (once), and the executor knows that we have it."""
+    if status.state is m.TaskState.TASK_STAGING:
+        out.append(Log("error", "An executor sent TASK_STAGING", (("executor_id", executor.id),)))
+        out.append(Count("slave/invalid_status_updates"))
+        shut_down(state, out, framework, executor, now)
+        return
+    task_id = TaskId(status.task_id.value)
+    stream = state.streams.get((framework.id, task_id))
+    task = executor.tasks.get(task_id)
+    repeated = stream is not None and status.uuid in stream.seen
+    if task is not None and not repeated and not task.ended:
+        task.queued = False
+        complete = msgspec.structs.replace(
+            status,
+            agent_id=state.info.id,
+            executor_id=executor.info.executor_id,
+            source=m.TaskStatusSource.SOURCE_EXECUTOR,
+            timestamp=now if status.timestamp is None else status.timestamp,
+            uuid=status.uuid or state.ids.uuid_bytes(),
+            container_status=status.container_status or updates.container_status(state, task),
+        )
+        updates.report(state, out, framework, executor, task, complete)
+        out.append(Count("slave/valid_status_updates"))
+        if status.state in TERMINAL and executor.state is ExecutorState.RUNNING:
+            cpus, mem, _ = environment.executor_share(executor)
+            out.append(UpdateContainer(executor.container_id, cpus, mem))
+    if executor.connection is not None and status.uuid is not None:
+        acknowledged = m.ExecutorEventAcknowledged(task_id=status.task_id, uuid=status.uuid)
+        event = _Event(type=_Type.ACKNOWLEDGED, acknowledged=acknowledged)
+        out.append(SendToExecutor(executor.connection, event))
+
+
+def closed(state: AgentState, event: ExecutorClosed) -> None:
+    """The stream is gone; the executor may open another."""
+    ids = state.connections.pop(event.connection, None)
+    executor = None if ids is None else state.executor(*ids)
+    if executor is not None and executor.connection == event.connection:
+        executor.connection = None
+
+
+def kill(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    task: Task,
+    policy: m.KillPolicy | None,
+    now: float,
+) -> None:
+    """The executor is asked to end the task; one it was not given yet never starts."""
+    if task.ended or executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+        return
+    if not task.queued:
+        if task.kill is None:
+            task.kill = Kill(started=now, grace_s=0.0)
+            out.append(rows.task(executor, task))
+        _send_kill(out, executor, task, policy)
+        return
+    tasks.kill_unlaunched(state, out, framework, executor, task, now)
+    if framework.executors.get(executor.id) is not executor:
+        return
+    if not executor.ever_sent and not any(True for _ in executor.live):
+        shut_down(state, out, framework, executor, now)
+
+
+def _send_kill(
+    out: list[Effect], executor: Executor, task: Task, policy: m.KillPolicy | None
+) -> None:
+    if executor.connection is not None:
+        kill = m.ExecutorEventKill(task_id=task.info.task_id, kill_policy=policy)
+        out.append(SendToExecutor(executor.connection, _Event(type=_Type.KILL, kill=kill)))
+
+
+def message(state: AgentState, out: list[Effect], message: agentlink.FrameworkMessage) -> None:
+    """The bytes are with the executor, if it listens; otherwise they are lost."""
+    executor = state.executor(FrameworkId(message.framework_id), ExecutorId(message.executor_id))
+    if executor is None or executor.connection is None:
+        out.append(Count("slave/invalid_framework_messages"))
+        return
+    event = _Event(type=_Type.MESSAGE, message=m.ExecutorEventMessage(data=message.data))
+    out.append(SendToExecutor(executor.connection, event))
+    out.append(Count("slave/valid_framework_messages"))
+
+
+def shut_down(
+    state: AgentState, out: list[Effect], framework: Framework, executor: Executor, now: float
+) -> None:
+    """The executor is asked to end; by force after its grace, at once when it cannot hear."""
+    if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+        return
+    executor.asked_to_end = True
+    if executor.connection is None and not executor.recovered:
+        _destroy(state, out, executor)
+        return
+    executor.state = ExecutorState.TERMINATING
+    out.append(rows.executor(executor))
+    if executor.connection is not None:
+        out.append(SendToExecutor(executor.connection, _Event(type=_Type.SHUTDOWN)))
+    key = ("shutdown", framework.id, executor.id, executor.container_id)
+    out.append(StartTimer(key, environment.shutdown_grace_s(state.policy, executor)))
+
+
+def shutdown_timed_out(
+    state: AgentState,
+    out: list[Effect],
+    framework_id: FrameworkId,
+    executor_id: ExecutorId,
+    run: ContainerId,
+) -> None:
+    """The grace is over: the executor is destroyed."""
+    executor = state.executor(framework_id, executor_id)
+    if executor is not None and executor.container_id == run:
+        _destroy(state, out, executor)
+
+
+def exited(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    status: int | None,
+    limitation: tuple[str, str] | None,
+    launch_failure: str | None,
+    now: float,
+) -> None:
+    """The executor's process is gone: its live tasks ended with it, and the master knows."""
+    if executor.connection is not None:
+        state.connections.pop(executor.connection, None)
+        out.append(CloseExecutorStream(executor.connection))
+        executor.connection = None
+    ended = executor.termination
+    if ended is None and launch_failure is not None:
+        reason = _Reason.REASON_CONTAINER_LAUNCH_FAILED
+        ended = Termination(m.TaskState.TASK_FAILED, reason, launch_failure)
+    if ended is None and limitation is not None:
+        reason = tasks.limitation_reason(limitation[0])
+        ended = Termination(m.TaskState.TASK_FAILED, reason, limitation[1])
+    if ended is None:
+        reason = _Reason.REASON_EXECUTOR_TERMINATED
+        ended = Termination(m.TaskState.TASK_FAILED, reason, "Executor terminated")
+    for task in list(executor.live):
+        tasks.say(
+            state,
+            out,
+            framework,
+            executor,
+            task,
+            ended.state,
+            now,
+            message=ended.message,
+            reason=ended.reason,
+            source=_AGENT,
+        )
+    ending.executor_over(state, out, framework, executor, now, status)

@@ -1,0 +1,291 @@
+"""RunTask and RunTaskGroup: what is new becomes records, rows and a sandbox being made.
+
+A task id that is already here is never started twice. Delivery from the master is ordered; a task
+for another agent, or for a framework that is being ended, is not started.
+"""
+
+from __future__ import annotations
+
+from mesos_twisted.agent.core import environment, executors, gc, group, paths, rows, updates, words
+from mesos_twisted.agent.core.effects import Effect, Log, PrepareSandbox, StartTimer
+from mesos_twisted.agent.core.state import (
+    AgentState,
+    Container,
+    ContainerPhase,
+    Executor,
+    ExecutorKind,
+    ExecutorState,
+    Framework,
+    Phase,
+    Task,
+)
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ContainerId, ExecutorId, FrameworkId, TaskId
+
+
+def run_task(state: AgentState, out: list[Effect], message: agentlink.RunTask, now: float) -> None:
+    """The task is being launched, or its scheduler will know why not."""
+    _run(state, out, message.framework, message.task.executor, (message.task,), False, now)
+
+
+def run_task_group(
+    state: AgentState, out: list[Effect], message: agentlink.RunTaskGroup, now: float
+) -> None:
+    """All tasks of the group are being launched, or none."""
+    _run(state, out, message.framework, message.executor, message.task_group.tasks, True, now)
+
+
+def _run(
+    state: AgentState,
+    out: list[Effect],
+    framework_info: m.FrameworkInfo,
+    executor_info: m.ExecutorInfo | None,
+    infos: tuple[m.TaskInfo, ...],
+    grouped: bool,
+    now: float,
+) -> None:
+    why = _why_not(state, framework_info, infos)
+    if why is not None:
+        ids = ", ".join(info.task_id.value for info in infos)
+        out.append(
+            Log("warn", "Not launching {task_ids}: {why}", (("task_ids", ids), ("why", why)))
+        )
+        return
+    framework = ensure_framework(state, out, framework_info)
+    kind = kind_of(executor_info)
+    if executor_info is None:
+        executor_id = ExecutorId(infos[0].task_id.value)
+    else:
+        executor_id = ExecutorId(executor_info.executor_id.value)
+    executor = framework.executors.get(executor_id)
+    if executor is not None and (executor.kind is not kind or _is_ending(executor)):
+        _drop(state, out, framework, executor, infos, now)
+        return
+    fresh = executor is None
+    if executor is None:
+        info = executor_info or command_executor(framework, infos[0])
+        executor = new_executor(state, out, framework, executor_id, kind, info)
+    added = [_add(state, out, framework, executor, info, infos, grouped, now) for info in infos]
+    if kind is ExecutorKind.CUSTOM:
+        executors.start(state, out, framework, executor, fresh)
+        return
+    if fresh:
+        _prepare(state, out, framework, executor, added)
+    elif state.containers[executor.container_id].phase is ContainerPhase.RUNNING:
+        for task in added:
+            group.prepare_member(state, out, framework, executor, task)
+
+
+def _why_not(
+    state: AgentState, framework_info: m.FrameworkInfo, infos: tuple[m.TaskInfo, ...]
+) -> str | None:
+    if state.phase is not Phase.RUNNING:
+        return f"the agent is {state.phase.value}"
+    if framework_info.id is None or not infos:
+        return "the master named no framework or no task"
+    framework_id = FrameworkId(framework_info.id.value)
+    framework = state.frameworks.get(framework_id)
+    if framework is not None and framework.terminating:
+        return "the framework is being shut down"
+    for info in infos:
+        if info.agent_id.value != state.agent_id:
+            return "the task is for another agent"
+        task_id = TaskId(info.task_id.value)
+        if (framework_id, task_id) in state.streams or state.task(framework_id, task_id):
+            return f"task {task_id} is here already"
+    return None
+
+
+def kind_of(info: m.ExecutorInfo | None) -> ExecutorKind:
+    """Who supervises the tasks of an executor like this."""
+    if info is None:
+        return ExecutorKind.COMMAND
+    if info.type is m.ExecutorInfoType.DEFAULT:
+        return ExecutorKind.DEFAULT
+    return ExecutorKind.CUSTOM
+
+
+def _is_ending(executor: Executor) -> bool:
+    return executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED)
+
+
+def ensure_framework(state: AgentState, out: list[Effect], info: m.FrameworkInfo) -> Framework:
+    """The framework is known, with this info, on disk too."""
+    assert info.id is not None
+    framework_id = FrameworkId(info.id.value)
+    framework = state.frameworks.get(framework_id)
+    if framework is None:
+        framework = state.completed_frameworks.pop(framework_id, None) or Framework(
+            framework_id, info
+        )
+        framework.terminating = False
+        framework.info = info
+        state.frameworks[framework_id] = framework
+        out.append(rows.framework(framework))
+    elif framework.info != info:
+        framework.info = info
+        out.append(rows.framework(framework))
+    return framework
+
+
+def _drop(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    infos: tuple[m.TaskInfo, ...],
+    now: float,
+) -> None:
+    dropped = dropped_state(framework)
+    message = f"Executor {executor.state.value}"
+    if not _is_ending(executor):
+        message = f"Executor {executor.id} is in use by an executor of another type"
+    reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
+    for info in infos:
+        status = updates.foreign_status(state, info.task_id, dropped, now, message, reason)
+        task_id = TaskId(info.task_id.value)
+        updates.enqueue(state, out, framework.id, task_id, executor.id, status)
+
+
+def dropped_state(framework: Framework | None) -> m.TaskState:
+    """TASK_DROPPED, or TASK_LOST to a framework that is not partition-aware."""
+    aware = m.FrameworkInfoCapabilityType.PARTITION_AWARE
+    if framework is None or framework.capable(aware):
+        return m.TaskState.TASK_DROPPED
+    return m.TaskState.TASK_LOST
+
+
+def new_executor(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor_id: ExecutorId,
+    kind: ExecutorKind,
+    info: m.ExecutorInfo,
+) -> Executor:
+    """A live executor with a fresh run directory; its row is on disk unless it is a command's."""
+    assert state.agent_id is not None
+    run = ContainerId(state.ids.uuid())
+    executor = Executor(
+        id=executor_id,
+        framework_id=framework.id,
+        kind=kind,
+        info=info,
+        container_id=run,
+        directory=paths.run_directory(state.agent_id, framework.id, executor_id, run),
+        user=environment.user(state.policy, framework, info.command),
+    )
+    framework.executors[executor_id] = executor
+    gc.unschedule(state, framework.id, executor_id)
+    if kind is not ExecutorKind.COMMAND:
+        out.append(rows.executor(executor))
+        state.containers[run] = Container(run, framework.id, executor_id, executor.directory)
+    return executor
+
+
+def command_executor(framework: Framework, task: m.TaskInfo) -> m.ExecutorInfo:
+    """The executor that clients see for a command task."""
+    role = environment.role(task.resources)
+    allocation = m.ResourceAllocationInfo(role=role)
+    overhead = tuple(
+        m.Resource(
+            name=name,
+            type=m.ValueType.SCALAR,
+            scalar=m.ValueScalar(value=value),
+            allocation_info=allocation,
+        )
+        for name, value in (
+            ("cpus", environment.OVERHEAD_CPUS_MILLI / 1000),
+            ("mem", float(environment.OVERHEAD_MEM_MB)),
+        )
+    )
+    command = task.command or m.CommandInfo()
+    grace = None
+    if task.kill_policy is not None and task.kill_policy.grace_period is not None:
+        second = 1_000_000_000
+        grace = m.DurationInfo(nanoseconds=task.kill_policy.grace_period.nanoseconds + second)
+    return m.ExecutorInfo(
+        executor_id=m.ExecutorID(value=task.task_id.value),
+        framework_id=m.FrameworkID(value=framework.id),
+        command=m.CommandInfo(
+            shell=False,
+            value="mesos-executor",
+            arguments=("mesos-executor",),
+            uris=command.uris,
+            environment=command.environment,
+            user=command.user,
+        ),
+        container=task.container,
+        resources=overhead,
+        name=words.command_executor_name(task),
+        source=task.task_id.value,
+        discovery=task.discovery,
+        labels=task.labels,
+        shutdown_grace_period=grace,
+    )
+
+
+def _add(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    info: m.TaskInfo,
+    infos: tuple[m.TaskInfo, ...],
+    grouped: bool,
+    now: float,
+) -> Task:
+    task_id = TaskId(info.task_id.value)
+    container_id: ContainerId | None = None
+    if executor.kind is ExecutorKind.COMMAND:
+        container_id = executor.container_id
+        directory, parent = executor.directory, None
+    elif executor.kind is ExecutorKind.DEFAULT:
+        container_id = ContainerId(state.ids.uuid())
+        directory = paths.task_directory(executor.directory, task_id)
+        parent = executor.container_id
+    task = Task(
+        info=info,
+        framework_id=framework.id,
+        executor_id=executor.id,
+        container_id=container_id,
+        launched=now,
+        queued=executor.kind is ExecutorKind.CUSTOM,
+        group=tuple(TaskId(item.task_id.value) for item in infos) if grouped else (),
+    )
+    framework.tasks[task_id] = task
+    executor.tasks[task_id] = task
+    if container_id is not None:
+        state.containers[container_id] = Container(
+            container_id, framework.id, executor.id, directory, task_id, parent
+        )
+        executor.containers.add(container_id)
+    out.append(rows.task(executor, task))
+    return task
+
+
+def _prepare(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    added: list[Task],
+) -> None:
+    """The sandbox of a new built-in executor is being made."""
+    if executor.kind is ExecutorKind.COMMAND:
+        group.prepare_member(state, out, framework, executor, added[0])
+        return
+    out.append(
+        PrepareSandbox(
+            container_id=executor.container_id,
+            framework_id=framework.id,
+            executor_id=executor.id,
+            directory=executor.directory,
+            user=executor.user,
+            command=executor.info.command or m.CommandInfo(),
+            subdirectories=tuple(f"tasks/{task.id}" for task in added),
+        )
+    )
+    after_s = state.policy.executor_registration_timeout_s
+    out.append(StartTimer(("launch", executor.container_id), after_s))
