@@ -31,7 +31,7 @@ _UNTRUSTED = (
 
 
 def json_response(body: bytes, request: Request) -> Response:
-    """JSON as it is, or wrapped in the function that `jsonp=` names (only a plain name is taken)."""
+    """JSON as it is, or wrapped in the function that `jsonp=` names (a plain name only)."""
     callback = request.args().get("jsonp", [""])[0] if "jsonp" in request.query else ""
     if not callback:
         return Response(200, body, JSON)

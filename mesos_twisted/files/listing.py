@@ -1,4 +1,4 @@
-"""What a directory holds and what a file says, in the words of `/files/browse` and `/files/read`."""
+"""What a directory holds and what a file says, in the words of `/files/browse` and `/read`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Entry:
 
 
 def entries(fd: int, virtual: str) -> list[Entry]:
-    """The directory's entries by name; what vanishes meanwhile is left out. Links are not followed."""
+    """The directory's entries by name; what vanishes meanwhile is left out. Links are shown."""
     out: list[Entry] = []
     base = virtual.rstrip("/")
     for name in sorted(os.listdir(fd)):

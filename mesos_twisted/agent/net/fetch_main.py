@@ -23,6 +23,7 @@ import os
 import resource
 import socket
 import ssl
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from mesos_twisted.agent.net import fetch_archive
 from mesos_twisted.agent.net.fetch_archive import PIECE_BYTES, Target
 from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
+from mesos_twisted.files import walk
 
 MAX_REDIRECTS = 10
 _IDNA = encodings.idna  # loaded for host names, see above
@@ -110,7 +112,7 @@ def is_archive(name: str) -> bool:
 def _open_archive(item: Item, parts: tuple[str, ...], fd: int) -> Any:
     if item.cached is not None:
         return open(item.cached, "rb")
-    below = fetch_archive.walk.open_beneath(fd, parts)
+    below = walk.open_beneath(fd, parts)
     return open(below, "rb")
 
 
@@ -159,7 +161,7 @@ def _local(path: str) -> Iterator[bytes]:
         raise MalformedError("a file:// URI needs an absolute path")
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with open(fd, "rb", buffering=0) as stream:
-        if not fetch_archive.stat.S_ISREG(os.fstat(fd).st_mode):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise RefusedError("it is not a regular file")
         while piece := stream.read(PIECE_BYTES):
             yield piece

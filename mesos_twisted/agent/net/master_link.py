@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IConnector, IProtocol
-from twisted.internet.protocol import ClientFactory
+from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -108,7 +108,7 @@ class LinkProtocol(TwistedProtocol):
         transport: Any = self.transport
         transport.abortConnection()
 
-    def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]  # Twisted's own default is a module variable
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.open = False
         self._owner.lost(self, reason.getErrorMessage())
 

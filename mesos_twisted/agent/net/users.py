@@ -1,11 +1,10 @@
-"""The host's users: a task's user name to ids, and whether this process can become it."""
+"""A task's user by name, as the edge needs it: the numbers, and whether to change to them."""
 
 from __future__ import annotations
 
-import os
-import pwd
 from dataclasses import dataclass
 
+from mesos_twisted.containerizer.users import identify
 from mesos_twisted.errors import Problem
 
 
@@ -22,18 +21,11 @@ class User:
 
 def resolve_user(name: str | None) -> User | Problem | None:
     """The user to run as; None means as this process. A Problem says why it cannot be."""
+    found = identify(name)
+    if isinstance(found, Problem):
+        return found
     if name is None:
         return None
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        return Problem("user", f"The user '{name}' is not known on this host; create it there")
-    own = os.geteuid()
-    if own != 0 and entry.pw_uid != own:
-        return Problem(
-            "user",
-            f"This agent does not run as root and cannot run tasks as '{name}'; "
-            "start it as root or with --no-switch_user",
-        )
-    groups = tuple(os.getgrouplist(name, entry.pw_gid)) if own == 0 else ()
-    return User(name, entry.pw_uid, entry.pw_gid, groups, own == 0)
+    if found is None:
+        return User(name, -1, -1, (), False)
+    return User(name, found.uid, found.gid, found.groups, True)
