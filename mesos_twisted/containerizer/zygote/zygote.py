@@ -702,8 +702,8 @@ def become(f: list[bytes], fd: int) -> None:
         os.environb.update(env)
         os.execvp(file, argv)
     except (OSError, ValueError) as problem:
-        number = getattr(problem, "errno", None) or errno.EINVAL
-        os.write(fd, struct.pack("ii", stage, number))
+        code = getattr(problem, "errno", None) or errno.EINVAL
+        os.write(fd, struct.pack("ii", stage, code))
     os._exit(127)
 
 
