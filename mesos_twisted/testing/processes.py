@@ -1,8 +1,8 @@
 """A real cluster for system tests: processes of their own, spoken to from outside.
 
-`RunningCluster.start` runs `mesos-twisted local` in a directory and waits until it is up; `stop` ends
-it and checks that nothing is left. Calls go over real TLS with the standard library's client, so no
-test process runs a reactor. Waiting polls with a deadline.
+`RunningCluster.start` runs `mesos-twisted local` in a directory and waits until it is up; `stop`
+ends it and checks that nothing is left. Calls go over real TLS with the standard library's client,
+so no test process runs a reactor. Waiting polls with a deadline.
 """
 
 from __future__ import annotations
