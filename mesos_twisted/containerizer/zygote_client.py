@@ -29,6 +29,7 @@ from mesos_twisted.errors import MalformedError, MesosError, RefusedError, Unava
 _log = Logger()
 _TRIES = 20
 _RETRY_S = 0.05
+_START_EVERY = 4
 
 
 class LauncherReactor(IReactorUNIX, IReactorProcess, IReactorTime):
@@ -217,12 +218,12 @@ class ZygoteClient:
         self._socket = str(runtime_dir / protocol.SOCKET_NAME)
         self._on_exit, self._on_reconnected = on_exit, on_reconnected
         self._wire: _Wire | None = None
-        self._connecting: Deferred[None] | None = None
+        self._connecting: list[Deferred[None]] | None = None
         self._waiting: dict[bytes, Deferred[_Fields]] = {}
         self._entries: dict[bytes, list[Entry]] = {}
         self._number = 0
         self._tries = 0
-        self._started_once = self._closed = self._was_connected = False
+        self._closed = self._was_connected = False
         self._last_problem = ""
         self.pid = 0
 
@@ -233,14 +234,13 @@ class ZygoteClient:
             return succeed(None)
         result: Deferred[None] = Deferred()
         if self._connecting is not None:
-            self._connecting.chainDeferred(result)
+            self._connecting.append(result)
             return result
         problem = self._prepare_directory()
         if problem is not None:
             return fail(UnavailableError(problem))
-        self._connecting, self._closed = Deferred(), False
-        self._connecting.chainDeferred(result)
-        self._tries, self._started_once = 0, False
+        self._connecting, self._closed = [result], False
+        self._tries, self._last_problem = 0, ""
         self._attempt()
         return result
 
@@ -270,10 +270,9 @@ class ZygoteClient:
         self._last_problem = self._last_problem or reason.getErrorMessage()
         if self._closed or self._tries > _TRIES:
             self._give_up(self._last_problem)
-        elif self._started_once:
+        elif self._tries % _START_EVERY != 1:
             self._timers.after(_RETRY_S, self._attempt)
         else:
-            self._started_once = True
             journal = str(self._dir / protocol.JOURNAL_NAME)
             arguments = [*self._command, self._socket, journal, str(self._idle_s)]
             self._reactor.spawnProcess(
@@ -288,9 +287,9 @@ class ZygoteClient:
             self._attempt()
 
     def _give_up(self, problem: str) -> None:
-        waiting, self._connecting = self._connecting, None
-        if waiting is not None:
-            waiting.errback(
+        waiting, self._connecting = self._connecting or [], None
+        for deferred in waiting:
+            deferred.errback(
                 UnavailableError(
                     f"The task launcher {self._command[0]} at {self._socket} cannot be reached or "
                     f"started: {problem}."
@@ -310,15 +309,15 @@ class ZygoteClient:
             )
             return
         self.pid = int(fields[3])
-        waiting, self._connecting = self._connecting, None
+        waiting, self._connecting = self._connecting or [], None
         again, self._was_connected = self._was_connected, True
-        if waiting is not None:
-            waiting.callback(None)
+        for deferred in waiting:
+            deferred.callback(None)
         if again:
             self._on_reconnected()
 
     def _not_greeted(self, reason: Failure) -> None:
-        self._give_up(reason.getErrorMessage())
+        self._unreachable(reason)  # it was just ending: the next attempt starts another
 
     def _disconnected(self, wire: _Wire, reason: Failure) -> None:
         if wire is not self._wire:
