@@ -337,6 +337,8 @@ class MasterState:
     completed: dict[FrameworkId, Framework] = field(default_factory=dict)
     agents: dict[AgentId, Agent] = field(default_factory=dict)
     agent_of: dict[ConnectionId, AgentId] = field(default_factory=dict)
+    #: The registered agent that named this pid.
+    agent_at: dict[str, AgentId] = field(default_factory=dict)
     #: Admitted by an earlier leader and not back yet.
     recovered: dict[AgentId, m.AgentInfo] = field(default_factory=dict)
     unreachable: dict[AgentId, float] = field(default_factory=dict)

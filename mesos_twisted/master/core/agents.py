@@ -1,0 +1,462 @@
+"""Agents: admitted, pinged, gone quiet, unreachable, back again.
+
+    Register    -> AdmitAgent durable -> Registered
+    Reregister  -> known or recovered: at once; unreachable or never heard of: MarkReachable durable
+                   -> Reregistered; marked gone: Shutdown
+    link closed -> no offers of it; tasks of frameworks that do not checkpoint are LOST
+    no Pong for max_agent_ping_timeouts pings, or not back in agent_reregister_timeout
+                -> MarkUnreachable durable -> its tasks UNREACHABLE (or LOST), FAILURE to everybody
+
+What an agent's return brings is sorted out in `returning.py`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from mesos_twisted.errors import BugError, Problem
+from mesos_twisted.master.core import books, notify, offers, published, returning
+from mesos_twisted.master.core.books import REQUEST_ALLOCATION
+from mesos_twisted.master.core.effects import (
+    AdmitAgent,
+    ApplyRegistry,
+    CancelTimer,
+    CloseLink,
+    Effect,
+    MarkReachable,
+    MarkUnreachable,
+    RegistryOperation,
+    RemoveAgent,
+    SendToAgent,
+    StartTimer,
+)
+from mesos_twisted.master.core.events import AgentSaid, Recovered
+from mesos_twisted.master.core.state import (
+    Admitting,
+    Agent,
+    InFlight,
+    Marking,
+    MasterState,
+    Removing,
+    Returning,
+    Task,
+)
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import AgentId, ConnectionId
+from mesos_twisted.protocol.states import for_framework
+from mesos_twisted.resources.convert import from_messages
+
+RECOVERED_KEY = ("recovered",)
+PING = agentlink.Ping()
+
+
+def ping_key(agent_id: AgentId) -> tuple[str, ...]:
+    """The timer of the next ping, or of the answer to the last."""
+    return ("ping", agent_id)
+
+
+def reregister_key(agent_id: AgentId) -> tuple[str, ...]:
+    """The timer by which an agent without a link must be back."""
+    return ("reregister", agent_id)
+
+
+def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
+    """The registry is read: agents it knows may return for a while."""
+    state.leading = True
+    state.elected_at = event.now
+    state.recovered = {AgentId(info.id.value): info for info in event.agents if info.id is not None}
+    state.unreachable = dict(event.unreachable)
+    state.gone = dict(event.gone)
+    if event.weights:
+        state.weights.update(event.weights)
+    if state.weights:
+        state.allocator.set_weights(state.weights)
+    if state.recovered:
+        out.append(StartTimer(RECOVERED_KEY, state.policy.agent_reregister_timeout_s))
+
+
+def apply_registry(
+    state: MasterState, what: InFlight, operation: RegistryOperation, out: list[Effect]
+) -> int:
+    """Ask for the operation; `what` says how to go on when it is durable."""
+    number, state.next_registry = state.next_registry, state.next_registry + 1
+    state.in_flight[number] = what
+    out.append(ApplyRegistry(number, operation))
+    return number
+
+
+def _refuse(link: ConnectionId, sentence: str, out: list[Effect]) -> None:
+    out.append(SendToAgent(link, agentlink.Shutdown(message=sentence)))
+    out.append(CloseLink(link))
+    notify.log(out, "warn", "Refusing an agent: {reason}", reason=sentence)
+
+
+def _check(state: MasterState, event: AgentSaid, info: m.AgentInfo) -> Problem | None:
+    if event.refusal is not None:
+        return event.refusal
+    if state.policy.require_agent_domain and info.domain is None:
+        return Problem(
+            "agent_domain",
+            "This master requires a fault domain of each agent; start the agent with --domain.",
+        )
+    total = from_messages(info.resources)
+    return total if isinstance(total, Problem) else None
+
+
+def register(
+    state: MasterState, event: AgentSaid, said: agentlink.Register, out: list[Effect]
+) -> None:
+    """A new agent gets an id once the registry has it; asking again on one link changes nothing."""
+    out.append(notify.count("master/messages_register_slave"))
+    link = event.link
+    known = state.agent_of.get(link)
+    if known is not None:
+        out.append(SendToAgent(link, _registered(state, known)))
+        return
+    if link in state.joining:
+        return
+    problem = _check(state, event, said.info)
+    if problem is not None:
+        _refuse(link, problem.sentence, out)
+        return
+    other = state.agents.get(state.agent_at.get(said.pid, AgentId("")))
+    if other is not None and other.address == event.address:
+        # The address is the agent's alone, so what registered from it before has no future.
+        leave(state, other, out)
+    agent_id = state.new_agent_id()
+    info = msgspec.structs.replace(said.info, id=m.AgentID(value=agent_id))
+    what = Admitting(link, agent_id, info, said, event.address)
+    state.joining[link] = apply_registry(state, what, AdmitAgent(info), out)
+
+
+def _registered(state: MasterState, agent_id: AgentId) -> agentlink.Registered:
+    return agentlink.Registered(
+        agent_id=agent_id,
+        master_id=state.info.id,
+        ping_timeout_s=state.policy.total_ping_timeout_s,
+        master_version=state.info.version or "",
+    )
+
+
+def reregister(
+    state: MasterState, event: AgentSaid, said: agentlink.Reregister, out: list[Effect]
+) -> None:
+    """A known agent returns; see the module's head."""
+    out.append(notify.count("master/messages_reregister_slave"))
+    link = event.link
+    problem = _check(state, event, said.info)
+    if problem is None and said.info.id is None:
+        problem = Problem("agent_id", "A returning agent must say its id; start it afresh.")
+    if problem is not None:
+        _refuse(link, problem.sentence, out)
+        return
+    assert said.info.id is not None
+    agent_id = AgentId(said.info.id.value)
+    if agent_id in state.gone:
+        _refuse(link, "Agent has been marked gone", out)
+        return
+    if link in state.joining or agent_id in state.changing:
+        return  # The agent asks again; by then the registry is done with it.
+    agent = state.agents.get(agent_id)
+    if agent is not None:
+        if agent.leaving:
+            return
+        _reconnect(state, agent, link, event, out)
+        returning.rejoin(state, agent, said, event.now, out)
+    elif agent_id in state.recovered:
+        del state.recovered[agent_id]
+        _welcome(state, link, said, event.address, event.now, False, out)
+    else:
+        what = Returning(link, said, event.address)
+        number = apply_registry(state, what, MarkReachable(said.info), out)
+        state.joining[link] = number
+        state.changing[agent_id] = number
+
+
+def _reconnect(
+    state: MasterState, agent: Agent, link: ConnectionId, event: AgentSaid, out: list[Effect]
+) -> None:
+    old = agent.link
+    if old is not None and old != link:
+        del state.agent_of[old]
+        out.append(CloseLink(old))
+    was_connected = agent.connected
+    agent.link = link
+    agent.address = event.address
+    agent.pinged, agent.missed = False, 0
+    agent.reregistered_at = event.now
+    agent.version += 1
+    state.agent_of[link] = agent.agent_id
+    if not was_connected:
+        out.append(CancelTimer(reregister_key(agent.agent_id)))
+        state.allocator.activate_agent(agent.agent_id)
+        out.append(REQUEST_ALLOCATION)
+    out.append(notify.count("master/slave_reregistrations"))
+
+
+def _welcome(
+    state: MasterState,
+    link: ConnectionId,
+    said: agentlink.Reregister,
+    address: str,
+    now: float,
+    was_unreachable: bool,
+    out: list[Effect],
+) -> None:
+    agent = make(said.info, said.pid, said.version, said.capabilities, link, address, now)
+    agent.reregistered_at = now
+    returning.join(state, agent, said, now, was_unreachable, out)
+    _enter(state, agent, link, out)
+    out.append(notify.count("master/slave_reregistrations"))
+
+
+def make(
+    info: m.AgentInfo,
+    pid: str,
+    version: str,
+    capabilities: tuple[str, ...],
+    link: ConnectionId,
+    address: str,
+    now: float,
+) -> Agent:
+    """The record of an agent; `info` has been checked."""
+    total = from_messages(info.resources)
+    if isinstance(total, Problem) or info.id is None:
+        raise BugError(f"The agent {info!r} was let in unchecked.")
+    return Agent(
+        AgentId(info.id.value),
+        info,
+        total,
+        offers.parts_of(info, pid, address),
+        link,
+        address,
+        pid,
+        version,
+        capabilities,
+        now,
+    )
+
+
+def _enter(state: MasterState, agent: Agent, link: ConnectionId, out: list[Effect]) -> None:
+    state.agent_of[link] = agent.agent_id
+    state.agent_at[agent.pid] = agent.agent_id
+    out.append(StartTimer(ping_key(agent.agent_id), state.policy.agent_ping_timeout_s))
+    out.append(REQUEST_ALLOCATION)
+    published.agent_added(state, agent, out)
+    notify.log(
+        out,
+        "info",
+        "Agent {agent_id} at {hostname} registered",
+        agent_id=agent.agent_id,
+        hostname=agent.hostname,
+    )
+
+
+def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> None:
+    """A registry operation on an agent is durable: what waited for it happens."""
+    what = state.in_flight.pop(number)
+    match what:
+        case Admitting():
+            if state.joining.pop(what.link, None) is None:
+                # The agent left before it knew its id, and will ask for another.
+                apply_registry(state, Removing(what.agent_id), RemoveAgent(what.agent_id), out)
+                return
+            said = what.said
+            agent = make(
+                what.info, said.pid, said.version, said.capabilities, what.link, what.address, now
+            )
+            state.agents[agent.agent_id] = agent
+            state.allocator.add_agent(agent.agent_id, returning.spec_of(agent), {})
+            out.append(SendToAgent(what.link, _registered(state, agent.agent_id)))
+            out.append(notify.count("master/slave_registrations"))
+            _enter(state, agent, what.link, out)
+        case Returning():
+            assert what.said.info.id is not None
+            agent_id = AgentId(what.said.info.id.value)
+            state.changing.pop(agent_id, None)
+            was_unreachable = state.unreachable.pop(agent_id, None) is not None
+            if state.joining.pop(what.link, None) is None:
+                state.recovered[agent_id] = what.said.info
+                wait = state.policy.agent_reregister_timeout_s
+                out.append(StartTimer(reregister_key(agent_id), wait))
+                return
+            _welcome(state, what.link, what.said, what.address, now, was_unreachable, out)
+        case Marking():
+            _marked(state, what, now, out)
+        case Removing():
+            state.changing.pop(what.agent_id, None)
+            removed = state.agents.get(what.agent_id)
+            if removed is not None:
+                remove(state, removed, None, "Agent left", now, out)
+        case _:
+            raise BugError(f"Nobody waits for {what!r} here.")
+
+
+def _marked(state: MasterState, what: Marking, now: float, out: list[Effect]) -> None:
+    state.changing.pop(what.agent_id, None)
+    state.unreachable[what.agent_id] = what.at
+    out.append(notify.count("master/slave_removals"))
+    out.append(notify.count("master/slave_removals/reason_unhealthy"))
+    agent = state.agents.get(what.agent_id)
+    if agent is not None:
+        remove(state, agent, what.at, "Agent is unreachable", now, out)
+    elif state.recovered.pop(what.agent_id, None) is not None:
+        out.append(notify.count("master/recovery_slave_removals"))
+        notify.send_agent_failure(state, what.agent_id, out)
+
+
+def mark_unreachable(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
+    """The agent is to be unreachable; nothing of it is offered while the registry is written."""
+    if agent_id in state.changing:
+        return
+    agent = state.agents.get(agent_id)
+    if agent is not None:
+        if agent.leaving:
+            return
+        agent.leaving = True
+        agent.version += 1
+        state.allocator.deactivate_agent(agent_id)
+        out.append(CancelTimer(ping_key(agent_id)))
+        out.append(CancelTimer(reregister_key(agent_id)))
+    elif agent_id not in state.recovered:
+        return
+    out.append(notify.count("master/slave_unreachable_scheduled"))
+    out.append(notify.count("master/slave_unreachable_completed"))
+    notify.log(out, "warn", "Agent {agent_id} is marked unreachable", agent_id=agent_id)
+    number = apply_registry(state, Marking(agent_id, now), MarkUnreachable(agent_id, now), out)
+    state.changing[agent_id] = number
+
+
+def leave(state: MasterState, agent: Agent, out: list[Effect]) -> None:
+    """The agent is removed once the registry has forgotten it."""
+    if agent.leaving:
+        return
+    agent.leaving = True
+    agent.version += 1
+    state.allocator.deactivate_agent(agent.agent_id)
+    out.append(CancelTimer(ping_key(agent.agent_id)))
+    out.append(CancelTimer(reregister_key(agent.agent_id)))
+    out.append(notify.count("master/slave_removals"))
+    out.append(notify.count("master/slave_removals/reason_unregistered"))
+    number = apply_registry(state, Removing(agent.agent_id), RemoveAgent(agent.agent_id), out)
+    state.changing[agent.agent_id] = number
+
+
+def remove(
+    state: MasterState,
+    agent: Agent,
+    unreachable_at: float | None,
+    message: str,
+    now: float,
+    out: list[Effect],
+) -> None:
+    """The agent is out of the tables; its tasks are UNREACHABLE, or GONE_BY_OPERATOR when it left
+    for good (LOST to frameworks that are not partition-aware), its offers rescinded, all told."""
+    agent_id = agent.agent_id
+    state.allocator.remove_agent(agent_id)
+    for task in list(agent.tasks.values()):
+        _lose(state, task, unreachable_at, message, now, out)
+    for executors in list(agent.executors.values()):
+        for executor in list(executors.values()):
+            framework = state.frameworks[executor.framework_id]
+            books.remove_executor(state, framework, agent, executor, now)
+    offers.rescind_all(state, agent.offers.values(), now, out)
+    if agent.link is not None:
+        out.append(CloseLink(agent.link))
+        state.agent_of.pop(agent.link, None)
+    out.append(CancelTimer(ping_key(agent_id)))
+    out.append(CancelTimer(reregister_key(agent_id)))
+    del state.agents[agent_id]
+    if state.agent_at.get(agent.pid) == agent_id:
+        del state.agent_at[agent.pid]
+    published.agent_removed(state, agent_id, out)
+    notify.send_agent_failure(state, agent_id, out)
+    out.append(REQUEST_ALLOCATION)
+
+
+def _lose(
+    state: MasterState,
+    task: Task,
+    unreachable_at: float | None,
+    message: str,
+    now: float,
+    out: list[Effect],
+) -> None:
+    framework = state.frameworks[task.framework_id]
+    unreachable = unreachable_at is not None
+    fine = m.TaskState.TASK_UNREACHABLE if unreachable else m.TaskState.TASK_GONE_BY_OPERATOR
+    reason = m.TaskStatusReason.REASON_AGENT_REMOVED
+    if not unreachable and framework.partition_aware:
+        reason = m.TaskStatusReason.REASON_AGENT_REMOVED_BY_OPERATOR
+    status = notify.master_status(
+        task.task_id,
+        task.agent_id,
+        for_framework(fine, framework.partition_aware),
+        message,
+        reason,
+        now,
+        task.executor_id,
+        unreachable_at,
+    )
+    was_terminal = task.terminal
+    if not was_terminal:
+        task.state = status.state
+        notify.count_end(framework, status, out)
+    books.note_status(state, task, status, out)
+    books.remove_task(state, framework, task, now, out, unreachable and not was_terminal)
+    notify.send_update(framework, status, out)
+
+
+def closed(state: MasterState, link: ConnectionId, now: float, out: list[Effect]) -> None:
+    """A link broke: nothing of the agent is offered; see the module's head."""
+    state.joining.pop(link, None)
+    agent_id = state.agent_of.pop(link, None)
+    agent = None if agent_id is None else state.agents.get(agent_id)
+    if agent is None:
+        return
+    agent.link = None
+    agent.version += 1
+    if not agent.leaving:
+        state.allocator.deactivate_agent(agent.agent_id)
+        wait = state.policy.agent_reregister_timeout_s
+        out.append(StartTimer(reregister_key(agent.agent_id), wait))
+    offers.rescind_all(state, agent.offers.values(), now, out)
+    for framework_id in {key[0] for key in agent.tasks} | set(agent.executors):
+        if not state.frameworks[framework_id].info.checkpoint:
+            returning.forget_framework(state, agent, framework_id, now, out)
+    notify.log(out, "warn", "Agent {agent_id} disconnected", agent_id=agent.agent_id)
+
+
+def ping_due(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
+    """Time for a ping, or too late for the answer to the last one."""
+    agent = state.agents.get(agent_id)
+    if agent is None or agent.leaving:
+        return
+    if agent.pinged:
+        agent.missed += 1
+        if agent.missed >= state.policy.max_agent_ping_timeouts:
+            mark_unreachable(state, agent_id, now, out)
+            return
+    agent.pinged = True
+    if agent.link is not None:
+        out.append(SendToAgent(agent.link, PING))
+    out.append(StartTimer(ping_key(agent_id), state.policy.agent_ping_timeout_s))
+
+
+def ponged(agent: Agent) -> None:
+    """The agent answered."""
+    agent.pinged, agent.missed = False, 0
+
+
+def not_back(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
+    """The time to return is over for one agent."""
+    agent = state.agents.get(agent_id)
+    if agent is None or not agent.connected:
+        mark_unreachable(state, agent_id, now, out)
+
+
+def none_back(state: MasterState, now: float, out: list[Effect]) -> None:
+    """The time to return after a failover is over for all agents."""
+    for agent_id in list(state.recovered):
+        mark_unreachable(state, agent_id, now, out)

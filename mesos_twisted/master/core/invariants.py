@@ -1,0 +1,134 @@
+"""What is true of the state between any two events; for tests and for a careful master."""
+
+from __future__ import annotations
+
+from mesos_twisted.errors import BugError
+from mesos_twisted.master.core.state import Agent, Framework, MasterState
+from mesos_twisted.protocol.ids import FrameworkId
+from mesos_twisted.resources.algebra import NOTHING, Resources
+
+
+def check(state: MasterState) -> None:
+    """Raise BugError with the first promise that is broken."""
+    for agent in state.agents.values():
+        _check_agent(state, agent)
+    for framework in state.frameworks.values():
+        _check_framework(state, framework)
+    _check_connections(state)
+    for offer_id, offer in state.offers.items():
+        _say(
+            state.frameworks[offer.framework_id].offers.get(offer_id) is offer
+            and state.agents[offer.agent_id].offers.get(offer_id) is offer,
+            f"offer {offer_id} is not in both indexes",
+        )
+    offered = sum(len(one.offers) for one in state.frameworks.values())
+    _say(offered == len(state.offers), "a framework has an offer that nobody else knows")
+    offered = sum(len(one.offers) for one in state.agents.values())
+    _say(offered == len(state.offers), "an agent has an offer that nobody else knows")
+    _check_agent_tables(state)
+
+
+def _say(truth: bool, otherwise: str) -> None:
+    if not truth:
+        raise BugError(f"The master's tables disagree: {otherwise}.")
+
+
+def _check_agent_tables(state: MasterState) -> None:
+    tables = [set(state.agents), set(state.recovered), set(state.unreachable), set(state.gone)]
+    for at, table in enumerate(tables):
+        for other in tables[at + 1 :]:
+            _say(not table & other, "an agent is in two of the agents' tables")
+
+
+def _check_connections(state: MasterState) -> None:
+    for connection, framework_id in state.framework_of.items():
+        framework = state.frameworks.get(framework_id)
+        _say(
+            framework is not None and framework.connection == connection,
+            f"connection {connection} leads to {framework_id}, which does not know it",
+        )
+    for link, agent_id in state.agent_of.items():
+        agent = state.agents.get(agent_id)
+        _say(
+            agent is not None and agent.link == link,
+            f"link {link} leads to {agent_id}, which does not know it",
+        )
+
+
+def _check_framework(state: MasterState, framework: Framework) -> None:
+    name = framework.framework_id
+    _say(
+        framework.connection is None or state.framework_of.get(framework.connection) == name,
+        f"framework {name} has a stream that leads elsewhere",
+    )
+    _say(
+        framework.connected == framework.active,
+        f"framework {name} is active without a stream, or the other way round",
+    )
+    _say(framework.connected or not framework.offers, f"{name} has offers and no stream")
+    for task_id, task in framework.tasks.items():
+        agent = state.agents.get(task.agent_id)
+        _say(
+            agent is not None and agent.tasks.get((name, task_id)) is task,
+            f"task {task_id} of {name} is not on its agent",
+        )
+        _say(task.charged != task.terminal, f"task {task_id} of {name} is charged wrongly")
+        _say(task_id not in framework.unreachable, f"task {task_id} is live and unreachable")
+    for agent_id, executors in framework.executors.items():
+        _say(
+            state.agents[agent_id].executors.get(name) == executors,
+            f"executors of {name} on {agent_id} differ",
+        )
+    for agent_id in framework.used:
+        _say(agent_id in state.agents, f"{name} holds something of {agent_id}, which is no more")
+
+
+def _check_agent(state: MasterState, agent: Agent) -> None:
+    name = agent.agent_id
+    used: dict[FrameworkId, Resources] = {}
+    for (framework_id, task_id), task in agent.tasks.items():
+        framework = state.frameworks.get(framework_id)
+        _say(
+            framework is not None and framework.tasks.get(task_id) is task,
+            f"task {task_id} on {name} is not its framework's",
+        )
+        if task.charged:
+            used[framework_id] = used.get(framework_id, NOTHING).add(task.resources)
+    for framework_id, executors in agent.executors.items():
+        _say(
+            state.frameworks[framework_id].executors.get(name) == executors,
+            f"executors of {framework_id} on {name} differ",
+        )
+        for executor in executors.values():
+            used[framework_id] = used.get(framework_id, NOTHING).add(executor.resources)
+    for framework in state.frameworks.values():
+        mine = used.get(framework.framework_id, NOTHING)
+        _say(
+            framework.used.get(name, NOTHING) == mine,
+            f"{framework.framework_id} uses {framework.used.get(name)!r} of {name}, not {mine!r}",
+        )
+    _check_books(state, agent, used)
+
+
+def _check_books(state: MasterState, agent: Agent, used: dict[FrameworkId, Resources]) -> None:
+    name = agent.agent_id
+    books = state.allocator.books(name)
+    allocated: dict[FrameworkId, Resources] = {}
+    total = books.free
+    for (framework_id, _), resources in books.allocated.items():
+        allocated[framework_id] = allocated.get(framework_id, NOTHING).add(resources)
+        total = total.add(resources.unallocate())
+    for framework_id in used.keys() | allocated.keys():
+        _say(
+            used.get(framework_id, NOTHING) == allocated.get(framework_id, NOTHING),
+            f"the allocator's books of {framework_id} on {name} differ from its tasks",
+        )
+    offered = NOTHING
+    for resources in books.offered.values():
+        offered = offered.add(resources)
+        total = total.add(resources.unallocate())
+    _say(offered == agent.offered(), f"the allocator's books of offers on {name} differ")
+    if agent.total.contains(total) or total == books.total:
+        _say(total == books.total, f"resources of {name} were lost or made")
+    if not agent.active:
+        _say(not agent.offers or agent.leaving, f"offers of {name} outlived its link")
