@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorProcess, IReactorUNIX
 from twisted.python.threadpool import ThreadPool
 
 from mesos_twisted.clock import Timers
@@ -21,7 +21,6 @@ from mesos_twisted.containerizer.isolators.posix_rlimits import PosixRlimits
 from mesos_twisted.containerizer.mesos import MesosContainerizer
 from mesos_twisted.containerizer.zygote.build import command
 from mesos_twisted.containerizer.zygote_client import (
-    LauncherReactor,
     Rusage,
     ZygoteClient,
 )
@@ -60,7 +59,8 @@ def isolators(
 
 
 def posix_containerizer(
-    reactor: LauncherReactor,
+    unix: IReactorUNIX,
+    processes: IReactorProcess,
     threads: IReactorFromThreads,
     pool: ThreadPool,
     timers: Timers,
@@ -74,7 +74,7 @@ def posix_containerizer(
     disk_interval_s: float = 15,
 ) -> tuple[MesosContainerizer, ZygoteClient] | Problem:
     """A containerizer and its launcher's client; `recover` connects them, `close` the client at
-    stop. May run a compiler once, so call it before the reactor runs. `LookupError` when
+    stop. `unix`, `processes` and `threads` are the reactor. May run a compiler once, so call it before the reactor runs. `LookupError` when
     `implementation` is `c` and no compiler is found."""
     made: list[MesosContainerizer] = []
 
@@ -82,7 +82,9 @@ def posix_containerizer(
         made[0].exited(container_id, status, rusage)
 
     client = ZygoteClient(
-        reactor,
+        unix,
+        processes,
+        timers,
         runtime_dir,
         command(launcher_dir or runtime_dir, implementation),
         exited,

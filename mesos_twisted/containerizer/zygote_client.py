@@ -16,12 +16,12 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ProcessDone
-from twisted.internet.interfaces import IReactorProcess, IReactorTime, IReactorUNIX
+from twisted.internet.interfaces import IReactorProcess, IReactorUNIX
 from twisted.internet.protocol import ClientFactory, ProcessProtocol, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mesos_twisted.clock import Timers
+from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.containerizer.core.container import Identity, Rlimit, Scope
 from mesos_twisted.containerizer.zygote import protocol
 from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
@@ -30,10 +30,6 @@ _log = Logger()
 _TRIES = 20
 _RETRY_S = 0.05
 _START_EVERY = 4
-
-
-class LauncherReactor(IReactorUNIX, IReactorProcess, IReactorTime):
-    """What is needed of a reactor (a zope interface is not a class mypy can combine)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +192,7 @@ class _Starter(ProcessProtocol):
 
 
 class ZygoteClient:
-    """Speaks to the launcher of one runtime directory.
+    """Speaks to the launcher of one runtime directory; `unix` and `processes` are the reactor.
 
     `command` starts a launcher (see `zygote.build.command`); `idle_s` is how long it stays when
     no agent is connected and no task lives.
@@ -204,7 +200,9 @@ class ZygoteClient:
 
     def __init__(
         self,
-        reactor: LauncherReactor,
+        unix: IReactorUNIX,
+        processes: IReactorProcess,
+        timers: Timers,
         runtime_dir: Path,
         command: Sequence[str],
         on_exit: ExitListener,
@@ -212,8 +210,8 @@ class ZygoteClient:
         on_reconnected: Callable[[], object] = lambda: None,
         idle_s: int = 3600,
     ) -> None:
-        self._reactor, self._command, self._idle_s = reactor, tuple(command), idle_s
-        self._timers = Timers(reactor)
+        self._unix, self._processes, self._timers = unix, processes, timers
+        self._command, self._idle_s = tuple(command), idle_s
         self._dir = runtime_dir
         self._socket = str(runtime_dir / protocol.SOCKET_NAME)
         self._on_exit, self._on_reconnected = on_exit, on_reconnected
@@ -221,6 +219,7 @@ class ZygoteClient:
         self._connecting: list[Deferred[None]] | None = None
         self._waiting: dict[bytes, Deferred[_Fields]] = {}
         self._entries: dict[bytes, list[Entry]] = {}
+        self._retry: Timer | None = None
         self._number = 0
         self._tries = 0
         self._closed = self._was_connected = False
@@ -263,7 +262,7 @@ class ZygoteClient:
         return None
 
     def _attempt(self) -> None:
-        self._reactor.connectUNIX(self._socket, _WireFactory(self), 5, False)
+        self._unix.connectUNIX(self._socket, _WireFactory(self), 5, False)
 
     def _unreachable(self, reason: Failure) -> None:
         self._tries += 1
@@ -271,11 +270,11 @@ class ZygoteClient:
         if self._closed or self._tries > _TRIES:
             self._give_up(self._last_problem)
         elif self._tries % _START_EVERY != 1:
-            self._timers.after(_RETRY_S, self._attempt)
+            self._retry = self._timers.after(_RETRY_S, self._attempt)
         else:
             journal = str(self._dir / protocol.JOURNAL_NAME)
             arguments = [*self._command, self._socket, journal, str(self._idle_s)]
-            self._reactor.spawnProcess(
+            self._processes.spawnProcess(
                 _Starter(self._launcher_started), arguments[0], arguments, env={}, path="/"
             )
 
@@ -338,7 +337,8 @@ class ZygoteClient:
     def close(self) -> None:
         """The connection is dropped and not made again; launcher and tasks live on."""
         self._closed = True
-        self._timers.cancel_all()
+        if self._retry is not None:
+            self._retry.cancel()
         self._hang_up()
 
     def _hang_up(self) -> None:

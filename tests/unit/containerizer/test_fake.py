@@ -30,7 +30,7 @@ class TestFake(ContainerizerSuite):
         assert got, "the Deferred has not fired"
         if isinstance(got[0], Failure):
             got[0].raiseException()
-        return got[0]  # type: ignore[return-value]  # a failure was raised above
+        return got[0]
 
     def end(self, containerizer: IContainerizer, container_id: ContainerId, code: int) -> None:
         self.shared.exit(container_id, -code)

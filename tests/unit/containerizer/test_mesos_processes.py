@@ -58,7 +58,15 @@ class World:
     def client(self, on_exit: Callable[[str, int, Rusage], None]) -> ZygoteClient:
         for old in self.clients:
             old.close()
-        made = ZygoteClient(self.reactor, self.directory, self.argv, on_exit, idle_s=20)
+        made = ZygoteClient(
+            self.reactor,
+            self.reactor,
+            Timers(self.reactor),
+            self.directory,
+            self.argv,
+            on_exit,
+            idle_s=20,
+        )
         self.clients.append(made)
         return made
 
@@ -68,7 +76,7 @@ class World:
         self.until(lambda: got)
         if isinstance(got[0], Failure):
             got[0].raiseException()
-        return got[0]  # type: ignore[return-value]  # a failure was raised above
+        return got[0]
 
     def until(self, condition: Callable[[], object]) -> None:
         end = time.monotonic() + DEADLINE_S
@@ -173,18 +181,24 @@ def test_many_launches_in_flight(world: World) -> None:
     world.until(lambda: len(told) == 200)
 
 
+def bad_client(world: World, directory: Path) -> ZygoteClient:
+    """A client whose launcher cannot be started."""
+    timers = Timers(world.reactor)
+    return ZygoteClient(world.reactor, world.reactor, timers, directory, ("/bin/false",), print)
+
+
 def test_bad_runtime_directories(world: World) -> None:
     """A path too long for a socket, or open to others, is refused in a sentence."""
-    deep = ZygoteClient(world.reactor, Path("/tmp/" + "x" * 120), ("/bin/false",), print)
+    deep = bad_client(world, Path("/tmp/" + "x" * 120))
     with pytest.raises(UnavailableError, match="shorter runtime directory"):
         world.settle(deep.connect())
     shared = world.directory / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    open_dir = ZygoteClient(world.reactor, shared, ("/bin/false",), print)
+    open_dir = bad_client(world, shared)
     with pytest.raises(UnavailableError, match="mode 0700"):
         world.settle(open_dir.connect())
-    broken = ZygoteClient(world.reactor, world.directory / "b", ("/bin/false",), print)
+    broken = bad_client(world, world.directory / "b")
     with pytest.raises(UnavailableError, match="cannot be reached or started"):
         world.settle(broken.connect())
 
