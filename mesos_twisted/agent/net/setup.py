@@ -1,0 +1,203 @@
+"""From an agent's flags to the parts that need no reactor: policy, resources, who is trusted.
+
+Raises MesosError with one sentence for every setting that cannot work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesos_twisted import MESOS_VERSION
+from mesos_twisted.agent.config import AgentConfig
+from mesos_twisted.agent.core.state import Policy
+from mesos_twisted.agent.net.leader import parse_masters
+from mesos_twisted.agent.net.resources_auto import completed
+from mesos_twisted.config import require
+from mesos_twisted.errors import MalformedError, Problem
+from mesos_twisted.protocol import codec_json
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.resources.attributes import (
+    Attributes,
+    attributes_to_messages,
+    parse_attributes,
+)
+from mesos_twisted.security.core.acls import parse_acls
+from mesos_twisted.security.core.authorizer import AclPolicy, Authorizer, OwnThings
+from mesos_twisted.security.core.credentials import CredentialStore
+from mesos_twisted.security.core.tokens import TokenKey
+from mesos_twisted.security.net.files import create_private, read_credentials, read_token_key
+from mesos_twisted.security.net.http_auth import (
+    AGENT_EXECUTOR,
+    AGENT_READONLY,
+    AGENT_READWRITE,
+    Authenticator,
+)
+from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who may do what here; an authenticator is None where it was turned off."""
+
+    contexts: ContextSource
+    tokens: TokenKey
+    authorizer: Authorizer
+    reading: Authenticator | None
+    changing: Authenticator | None
+    executors: Authenticator
+
+
+def prepare_work_dir(config: AgentConfig) -> str:
+    """The work directory, made if needed, as an absolute path without symlinks."""
+    path = os.path.abspath(config.work_dir)
+    try:
+        os.makedirs(path, mode=0o711, exist_ok=True)
+        real = os.path.realpath(path)
+        os.makedirs(os.path.join(real, "meta"), mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise MalformedError(
+            f"The work directory {path} cannot be made: {error.strerror}; set --work_dir"
+        ) from None
+    return real
+
+
+def check(config: AgentConfig) -> bool:
+    """True when an agent could start with these settings; raises MesosError otherwise."""
+    parse_masters(require(config, "master", "host:port of the masters"))
+    contexts(config)
+    if config.acls is not None:
+        parse_acls(config.acls)
+    if config.http_credentials is not None:
+        read_credentials(config.http_credentials)
+    if config.jwt_secret_key is not None:
+        read_token_key(config.jwt_secret_key)
+    _attributes(config)
+    _domain(config)
+    _executor_environment(config)
+    completed(config.resources, config.default_role, os.path.abspath(os.sep))
+    return True
+
+
+def contexts(config: AgentConfig) -> ContextSource:
+    """This agent's TLS contexts."""
+    return ContextSource(
+        CertificateFiles(
+            require(config, "tls_ca_file", "the authorities that peers must be signed by"),
+            require(config, "tls_cert_file", "every connection is under TLS"),
+            require(config, "tls_key_file", "every connection is under TLS"),
+            config.tls_crl_file,
+        ),
+        # Links are opened by agents, never accepted.
+        server_alpn=("http/1.1",),
+    )
+
+
+def trust(config: AgentConfig, work_dir: str, now: Callable[[], float]) -> Trust:
+    """Everything about identity; a token key is made once per work directory when none is set."""
+    tokens = _tokens(config, work_dir)
+    store, operators = None, frozenset[str]()
+    if config.http_credentials is not None:
+        entries = read_credentials(config.http_credentials).entries
+        store = CredentialStore(entries, os.urandom(32))
+        # These credentials are for this agent's API alone: their principals operate it.
+        operators = frozenset(entry.principal for entry in entries)
+
+    def authenticator(realm: str) -> Authenticator:
+        return Authenticator(realm, now=now, store=store, operators=operators, tokens=tokens)
+
+    return Trust(
+        contexts(config),
+        tokens,
+        authorizer(config),
+        authenticator(AGENT_READONLY) if config.authenticate_http_readonly else None,
+        authenticator(AGENT_READWRITE) if config.authenticate_http_readwrite else None,
+        Authenticator(AGENT_EXECUTOR, now=now, tokens=tokens),
+    )
+
+
+def authorizer(config: AgentConfig) -> Authorizer:
+    """The operator's ACLs, or each principal its own."""
+    if config.acls is not None:
+        return Authorizer(AclPolicy(parse_acls(config.acls)))
+    try:
+        own = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        own = None
+    return Authorizer(OwnThings(own))
+
+
+def _tokens(config: AgentConfig, work_dir: str) -> TokenKey:
+    if config.jwt_secret_key is not None:
+        return read_token_key(config.jwt_secret_key)
+    path = Path(work_dir, "meta", "executor-token.key")
+    with contextlib.suppress(FileExistsError):
+        # Kept over restarts: running executors hold tokens it signed.
+        create_private(path, os.urandom(64))
+    return read_token_key(path)
+
+
+def policy(config: AgentConfig, work_dir: str, executor_endpoint: str) -> Policy:
+    """What the core needs of the flags."""
+    ip = config.advertise_ip or config.ip
+    port = config.advertise_port or config.port
+    return Policy(
+        hostname=config.hostname or ip,
+        ip=ip,
+        port=port,
+        pid=f"slave(1)@{ip}:{port}",
+        version=MESOS_VERSION,
+        resources=completed(config.resources, config.default_role, work_dir),
+        attributes=attributes_to_messages(_attributes(config)),
+        domain=_domain(config),
+        work_dir=work_dir,
+        executor_endpoint=executor_endpoint,
+        switch_user=config.switch_user,
+        executor_environment=_executor_environment(config),
+        recovery_timeout_s=config.recovery_timeout,
+        executor_registration_timeout_s=config.executor_registration_timeout,
+        executor_reregistration_timeout_s=config.executor_reregistration_timeout,
+        executor_shutdown_grace_period_s=config.executor_shutdown_grace_period,
+        gc_delay_s=config.gc_delay,
+        gc_disk_headroom=config.gc_disk_headroom,
+        reconfiguration_policy=config.reconfiguration_policy,
+        recover=config.recover,
+        registration_backoff_s=config.registration_backoff_factor,
+        max_completed_executors_per_framework=config.max_completed_executors_per_framework,
+    )
+
+
+def _attributes(config: AgentConfig) -> Attributes:
+    found = parse_attributes(config.attributes or "")
+    if isinstance(found, Problem):
+        raise MalformedError(f"Bad value for --attributes: {found.sentence}")
+    return found
+
+
+def _domain(config: AgentConfig) -> m.DomainInfo | None:
+    if config.domain is None:
+        return None
+    try:
+        return codec_json.decode(m.DomainInfo, config.domain.encode())
+    except MalformedError as error:
+        raise MalformedError(f"Bad value for --domain: {error}") from None
+
+
+def _executor_environment(config: AgentConfig) -> tuple[tuple[str, str], ...]:
+    text = config.executor_environment_variables
+    if text is None:
+        return ()
+    try:
+        plain = json.loads(text)
+    except ValueError:
+        plain = None
+    if not isinstance(plain, dict) or not all(isinstance(v, str) for v in plain.values()):
+        raise MalformedError(
+            "--executor_environment_variables must be a JSON object of names and texts"
+        )
+    return tuple((str(name), value) for name, value in plain.items())
