@@ -90,12 +90,16 @@ class AgentState:
     ) -> tuple[Resources, Mapping[str, int]]:
         """Cross `resources` out of a book and free them; as `strike`."""
         taken, amounts = self.strike(held, client, resources)
+        self.set_free(taken)
+        return taken, amounts
+
+    def set_free(self, resources: Resources) -> None:
+        """Free what was struck from a book."""
         if self.overdrawn:
             self._recount()
         else:
-            back = taken.non_shared()
+            back = resources.non_shared()
             self.free = self.free.add(back) if self.free else back
-        return taken, amounts
 
     def strike(
         self, held: Held, client: Client, resources: Resources

@@ -156,14 +156,16 @@ class Clients:
         if not keep:
             self._drop_if_idle(client)
 
-    def launch(
+    def settle(
         self, client: Client, offered: Mapping[str, int], allocated: Mapping[str, int]
     ) -> None:
-        """Count what was offered as allocated."""
+        """Count `offered` as given back and `allocated` as held instead."""
+        given = dict(offered)
+        for name, amount in allocated.items():
+            given[name] = given.get(name, 0) - amount
+        self._tree.release(client, given)
         _add(client.allocated, allocated, 1)
-        if offered != allocated:  # A shared volume, held twice before or after.
-            self._tree.charge(client, allocated, 0)
-            self._tree.release(client, offered)
+        self._drop_if_idle(client)
 
     def scrub(self, refusals: Iterable[Refusals]) -> None:
         """Reuse the slots of dropped filters once they are many."""

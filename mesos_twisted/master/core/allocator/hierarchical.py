@@ -187,16 +187,11 @@ class HierarchicalAllocator:
         if agent is None:
             return
         for role, part in resources.allocations().items():
-            client = self._clients.get(framework_id, role)
-            if client is None:
-                if framework_id in self._clients:
-                    raise BugError(f"{framework_id} gives back {part!r}, but holds nothing of it.")
-                continue
-            taken, amounts = agent.take_back(held, client, part.unallocate())
-            self._dirty[agent] = None
-            if refuse_seconds is not None and client.subscribed:
-                self._refuse(client, agent, taken, refuse_seconds, now)
-            self._clients.release(client, amounts, held)
+            client = self._holder(framework_id, role)
+            if client is not None:
+                taken, amounts = agent.take_back(held, client, part.unallocate())
+                self._freed(client, agent, taken, refuse_seconds, now)
+                self._clients.release(client, amounts, held)
 
     def settle(
         self,
@@ -207,17 +202,26 @@ class HierarchicalAllocator:
         refuse_seconds: float | None,
         now: float,
     ) -> None:
-        unused = offered.subtract(launched)
+        kept_by_role = launched.allocations()
+        parts = [
+            (role, part.unallocate(), kept_by_role.pop(role, NOTHING).unallocate())
+            for role, part in offered.allocations().items()
+        ]
+        unused = [part.subtract(kept) for _, part, kept in parts]
+        if kept_by_role:
+            raise BugError(f"{framework_id} launches {launched!r}, but was offered {offered!r}.")
         agent = self._agents.get(agent_id)
-        if agent is not None:
-            for role, part in launched.allocations().items():
-                client = self._clients.get(framework_id, role)
-                if client is not None:
-                    taken, less = agent.strike(Held.OFFERED, client, part.unallocate())
-                    more = agent.note(agent.allocated, client, taken)
-                    self._clients.launch(client, less, more)
-        if unused:
-            self.recover(framework_id, agent_id, unused, refuse_seconds, now, held=Held.OFFERED)
+        if agent is None:
+            return
+        for (role, part, kept), rest in zip(parts, unused, strict=True):
+            client = self._holder(framework_id, role)
+            if client is not None:
+                less = agent.strike(Held.OFFERED, client, part)[1]
+                more = agent.note(agent.allocated, client, kept) if kept else {}
+                if rest:
+                    agent.set_free(rest)
+                    self._freed(client, agent, rest, refuse_seconds, now)
+                self._clients.settle(client, less, more)
 
     def adopt(self, framework_id: FrameworkId, agent_id: AgentId, resources: Resources) -> None:
         self._adopt(framework_id, self._agent(agent_id), resources)
@@ -244,6 +248,8 @@ class HierarchicalAllocator:
                 client = self._held_by(framework_id, role)
                 amounts = agent.note(agent.book(held), client, part.unallocate())
                 self._clients.charge(client, amounts, held, count=0)
+            for role in consumed.allocations():
+                self._clients.release(self._held_by(framework_id, role), {}, held)
         self._tree.add_total(agent.total.quantities().amounts, -1)
         self._tree.add_total(total.quantities().amounts, 1)
         agent.set_total(total)
@@ -413,6 +419,29 @@ class HierarchicalAllocator:
             raise BugError(f"The allocator does not know agent {agent_id}.")
         return agent
 
+    def _holder(self, framework_id: FrameworkId, role: str) -> Client | None:
+        """Who gives back; None when its books are closed already."""
+        client = self._clients.get(framework_id, role)
+        if client is None and framework_id in self._clients:
+            raise BugError(f"Framework {framework_id} holds nothing under role '{role}'.")
+        return client
+
+    def _freed(
+        self,
+        client: Client,
+        agent: AgentState,
+        freed: Resources,
+        refuse_seconds: float | None,
+        now: float,
+    ) -> None:
+        """Look at the agent again, and set a filter if one is wanted."""
+        self._dirty[agent] = None
+        if refuse_seconds is not None and client.subscribed:
+            duration = refusal_time(refuse_seconds, self.options.allocation_interval_s)
+            if duration:
+                client.filtered = True
+                self._filters.add(agent.refusals, client.bit, freed, now + duration)
+
     def _held_by(self, framework_id: FrameworkId, role: str) -> Client:
         client = self._clients.get(framework_id, role)
         if client is None:
@@ -426,14 +455,6 @@ class HierarchicalAllocator:
             client = self._clients.make(framework_id, role)
             amounts = agent.put(Held.ALLOCATED, client, part.unallocate())
             self._clients.charge(client, amounts, Held.ALLOCATED)
-
-    def _refuse(
-        self, client: Client, agent: AgentState, refused: Resources, seconds: float, now: float
-    ) -> None:
-        duration = refusal_time(seconds, self.options.allocation_interval_s)
-        if duration:
-            client.filtered = True
-            self._filters.add(agent.refusals, client.bit, refused, now + duration)
 
     def _scrub(self) -> None:
         self._clients.scrub(agent.refusals for agent in self._agents.values())
