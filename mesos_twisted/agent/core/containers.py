@@ -26,6 +26,7 @@ from mesos_twisted.agent.core.state import (
     ContainerPhase,
     Executor,
     ExecutorKind,
+    ExecutorState,
     Framework,
     Task,
 )
@@ -123,7 +124,10 @@ def _gone(
     framework, executor, task = owner
     if container.task_id is None:
         if executor.kind is ExecutorKind.DEFAULT:
+            state.containers.pop(container.id, None)
             pod_gone(state, out, framework, executor, launch_failure, now)
+            if framework.executors.get(executor.id) is executor:
+                group.settle(state, out, framework, executor, now)
         else:
             executors.exited(
                 state, out, framework, executor, status, limitation, launch_failure, now
@@ -159,6 +163,7 @@ def pod_gone(
     now: float,
 ) -> None:
     """The pod's own sandbox could not be made, or it was destroyed: all of its tasks failed."""
+    executor.state = ExecutorState.TERMINATING
     for task in list(executor.live):
         why = message or "The container of the executor is gone"
         tasks.launch_failed(state, out, framework, executor, task, why, now)
@@ -186,6 +191,8 @@ def launch_timed_out(
         executors.registration_timed_out(state, out, executor, container, message)
         return
     live = [task] if task is not None else list(executor.live)
+    if task is None:
+        executor.state = ExecutorState.TERMINATING
     for late in live:
         tasks.launch_failed(state, out, framework, executor, late, message, now, reason)
         tasks.destroy(state, out, late)

@@ -31,6 +31,8 @@ def kill_task(
         executors.kill(state, out, framework, executor, task, message.kill_policy, now)
     else:
         tasks.kill(state, out, framework, executor, task, message.kill_policy, now)
+        if framework.executors.get(executor.id) is executor:
+            group.settle(state, out, framework, executor, now)
 
 
 def shut_down_executor(

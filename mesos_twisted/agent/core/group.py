@@ -66,6 +66,7 @@ def prepare_member(
     if container is None or container.phase is not ContainerPhase.PREPARING:
         return
     command = task.info.command or m.CommandInfo()
+    container.asked = True
     out.append(
         PrepareSandbox(
             container_id=container.id,

@@ -203,6 +203,7 @@ def _claim(
             found.container_id, framework.id, executor.id, directory, task.id, pod
         )
         container.phase, container.pid = ContainerPhase.RUNNING, found.pid
+        container.asked = True
         state.containers[container.id] = container
         executor.containers.add(container.id)
         if not found.running:

@@ -133,6 +133,8 @@ class Container:
     parent: ContainerId | None = None
     phase: ContainerPhase = ContainerPhase.PREPARING
     pid: int | None = None
+    #: The containerizer has heard of it.
+    asked: bool = False
 
 
 @dataclass(slots=True)

@@ -189,8 +189,7 @@ def kill(
     """
     if task.ended:
         return
-    container = None if task.container_id is None else state.containers.get(task.container_id)
-    if container is None or container.phase in (ContainerPhase.PREPARING, ContainerPhase.WAITING):
+    if _unlaunched(state, task):
         kill_unlaunched(state, out, framework, executor, task, now)
         return
     if grace_s is None:
@@ -210,6 +209,12 @@ def kill(
             out.append(StartTimer(("kill", task.framework_id, task.id), left))
 
 
+def _unlaunched(state: AgentState, task: Task) -> bool:
+    container = None if task.container_id is None else state.containers.get(task.container_id)
+    early = (ContainerPhase.PREPARING, ContainerPhase.WAITING)
+    return container is None or container.phase in early
+
+
 def _grace_s(state: AgentState, task: Task, override: m.KillPolicy | None) -> float:
     for policy in (override, task.info.kill_policy):
         if policy is not None and policy.grace_period is not None:
@@ -225,10 +230,14 @@ def kill_unlaunched(
     task: Task,
     now: float,
 ) -> None:
-    """The task and its group are killed before anything of them ran."""
+    """The task and the rest of its group are killed: what never ran without a trace."""
     members = [member for member in group.members(executor, task) if not member.ended]
     message = GROUP_KILLED_EARLY if task.group else KILLED_EARLY
     for member in members:
+        if executor.kind is not ExecutorKind.CUSTOM and not _unlaunched(state, member):
+            if member.kill is None:
+                kill(state, out, framework, executor, member, None, now)
+            continue
         say(
             state,
             out,
@@ -249,7 +258,14 @@ def destroy(state: AgentState, out: list[Effect], task: Task) -> None:
     if task.container_id is None:
         return
     container = state.containers.get(task.container_id)
-    if container is not None and container.phase is not ContainerPhase.DESTROYING:
+    if container is None:
+        return
+    if not container.asked:
+        del state.containers[container.id]
+        executor = state.executor(task.framework_id, task.executor_id)
+        if executor is not None:
+            executor.containers.discard(container.id)
+    elif container.phase is not ContainerPhase.DESTROYING:
         container.phase = ContainerPhase.DESTROYING
         out.append(CancelTimer(("launch", container.id)))
         out.append(DestroyContainer(container.id))
