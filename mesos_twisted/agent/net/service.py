@@ -98,6 +98,7 @@ class AgentService:
         built = posix_containerizer(
             reactor,
             reactor,
+            reactor,
             reactor.getThreadPool(),
             self._timers,
             Path(config.runtime_dir),
