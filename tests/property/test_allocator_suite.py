@@ -8,7 +8,8 @@ from hypothesis import settings
 from mesos_twisted.master.core.allocator.hierarchical import HierarchicalAllocator
 from mesos_twisted.master.core.allocator.interface import AllocatorOptions, Sorter
 from mesos_twisted.master.core.allocator.priority import PriorityAllocator
-from mesos_twisted.testing.suites.allocator import AllocatorMachine, allocator_machine, run_history
+from mesos_twisted.testing.suites.allocator import AllocatorMachine, allocator_machine
+from mesos_twisted.testing.suites.allocator_history import run_history
 
 _SMALL = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
