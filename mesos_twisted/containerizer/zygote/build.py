@@ -16,7 +16,12 @@ import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("zygote.c")
-PYTHON_SOURCE = Path(__file__).with_name("zygote.py")
+_ROOT = str(Path(__file__).resolve().parents[3])
+#: Isolated and without site packages: only the launcher's own modules and the standard library.
+_PYTHON = (
+    f"import sys; sys.path.append({_ROOT!r}); "
+    "from mesos_twisted.containerizer.zygote.zygote import main; sys.exit(main(sys.argv))"
+)
 _COMPILERS = ("cc", "gcc", "clang")
 _COMPILE_LIMIT_S = 60
 
@@ -77,4 +82,4 @@ def command(cache_dir: Path, implementation: str = "auto") -> tuple[str, ...]:
                 f"The C launcher cannot be built in {cache_dir}: install a C compiler, "
                 "or choose the Python launcher."
             )
-    return (sys.executable, "-S", "-E", str(PYTHON_SOURCE))
+    return (sys.executable, "-I", "-S", "-c", _PYTHON)

@@ -1,152 +1,46 @@
 """The launcher in Python, for hosts without a C compiler: the same conversation as `zygote.c`.
 
-Run as `python -S -E zygote.py SOCKET JOURNAL IDLE_SECONDS`; it imports the standard library only
-and nothing of this package. The conversation is described in `protocol.py`. It goes to the
-background once it listens, reaps every descendant, and ends by itself when no agent is connected
-and no task lives.
+Started by `build.command` with arguments SOCKET JOURNAL IDLE_SECONDS; it and the two modules it is
+made of import the standard library only. The conversation is described in `protocol.py`. It goes
+to the background once it listens, reaps every descendant, and ends by itself when no agent is
+connected and no task lives.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import re
-import resource
 import select
 import signal
 import socket
-import stat
 import struct
 import sys
 import time
 
+from mesos_twisted.containerizer.zygote.python_child import become, libc
+from mesos_twisted.containerizer.zygote.python_tasks import (
+    Connection,
+    Journal,
+    Process,
+    Task,
+    boot_id,
+    process,
+    send_to,
+    still_there,
+)
+
 VERSION = 1
 MARKER = b"MESOS_TWISTED_CONTAINER="
 MAX_FRAME = 8 << 20
-MAX_UNREAD = 64 << 20
 STOP_ROUNDS = 20
-PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 36, 38
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 TICKS, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGESIZE")
 GOOD_ID = re.compile(rb"[A-Za-z0-9._-]{1,255}\Z")
 STAGES = ["fork", "setsid", "nice", "rlimit", "setgroups", "setgid", "setuid", "no_new_privs",
           "chdir", "stdin", "stdout", "stderr", "exec"]  # fmt: skip
 LIVE = ("starting", "running")
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Task:
-    """One container: `status` is a wait status, or an errno when it could not be started."""
-
-    __slots__ = ("asker", "destroyer", "destroying", "ghost", "id", "maxrss", "members", "pid",
-                 "pipe", "stage", "start", "state", "status", "stime", "utime")  # fmt: skip
-
-    def __init__(self, container_id: bytes, state: str) -> None:
-        self.id, self.state = container_id, state
-        self.pid = self.start = self.status = self.stage = 0
-        self.utime = self.stime = self.maxrss = self.members = 0
-        self.pipe = -1
-        self.ghost = self.destroying = False
-        self.asker: tuple[Connection, bytes] | None = None
-        self.destroyer: tuple[Connection, bytes] | None = None
-
-
-class Process:
-    """One line of the process table of the host."""
-
-    __slots__ = ("cpu_system", "cpu_user", "owned", "owner", "parent", "pid", "rss", "session",
-                 "start", "state", "threads")  # fmt: skip
-
-    def __init__(self, pid: int, text: bytes) -> None:
-        words = text[text.rindex(b")") + 2 :].split()
-        self.pid, self.state = pid, words[0]
-        self.parent, self.session = int(words[1]), int(words[3])
-        self.cpu_user = int(words[11]) + int(words[13])
-        self.cpu_system = int(words[12]) + int(words[14])
-        self.threads, self.start, self.rss = int(words[17]), int(words[19]), int(words[21])
-        self.owner: Task | None = None
-        self.owned = False
-
-    def gone(self) -> bool:
-        return self.state in b"ZXx"
-
-
-def process(pid: int) -> Process | None:
-    try:
-        with open(f"/proc/{pid}/stat", "rb", 0) as source:
-            return Process(pid, source.read(1024))
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def boot_id() -> bytes:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", "rb") as source:
-            return source.read().strip()
-    except OSError:
-        return b"-"
-
-
-class Connection:
-    """A client's bytes in and out."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock, self.dead, self.writing = sock, False, False
-        self.unread, self.out = b"", bytearray()
-
-    def answer(self, *fields: bytes | int) -> None:
-        body = b"".join((f if isinstance(f, bytes) else str(f).encode()) + b"\0" for f in fields)
-        self.out += struct.pack(">I", len(body)) + body
-        if len(self.out) > MAX_UNREAD:
-            self.dead = True
-
-
-class Journal:
-    """What a later launcher may still tell of the tasks of this one."""
-
-    def __init__(self, path: str) -> None:
-        self.path, self.fd, self.lines, self.errors = path, -1, 0, 0
-        self.pending: list[bytes] = []
-
-    def note(self, *words: bytes | int) -> None:
-        self.pending.append(b" ".join(w if isinstance(w, bytes) else b"%d" % w for w in words))
-        self.lines += 1
-
-    def note_task(self, task: Task) -> None:
-        if task.pid:
-            self.note(b"L", task.id, task.pid, task.start)
-        if task.state in ("exited", "lost"):
-            self.note(b"X", task.id, task.status, task.utime, task.stime, task.maxrss)
-        elif task.state == "failed":
-            self.note(b"E", task.id, task.status, task.stage)
-
-    def flush(self) -> None:
-        if self.pending:
-            data = b"\n".join(self.pending) + b"\n"
-            self.pending.clear()
-            try:
-                self.errors += os.write(self.fd, data) != len(data)
-            except OSError:
-                self.errors += 1
-
-    def compact(self, tasks: dict[bytes, Task]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
-        try:
-            fd = os.open(self.path + ".new", flags, 0o600)
-        except OSError:
-            self.errors += 1
-            return
-        if self.fd >= 0:
-            self.flush()
-            os.close(self.fd)
-        self.fd, self.lines = fd, 0
-        self.note(b"B", boot_id())
-        for task in tasks.values():
-            if not task.ghost:
-                self.note_task(task)
-        self.flush()
-        os.rename(self.path + ".new", self.path)
 
 
 class Launcher:
@@ -632,96 +526,6 @@ class Launcher:
         self.epoll.register(sock, select.EPOLLIN)
 
 
-def still_there(task: Task) -> bool:
-    p = process(task.pid)
-    return p is not None and p.start == task.start and not p.gone()
-
-
-def send_to(p: Process, number: int) -> int:
-    """1 when the signal was sent to this very process, whatever its number is used for now."""
-    try:
-        fd = os.pidfd_open(p.pid)
-    except OSError:
-        return 0
-    try:
-        again = process(p.pid)
-        if again is None or again.start != p.start:
-            return 0
-        signal.pidfd_send_signal(fd, number)
-        return 1
-    except OSError:
-        return 0
-    finally:
-        os.close(fd)
-
-
-def become(f: list[bytes], fd: int) -> None:
-    """Never returns: the child becomes the task, or reports the stage at which it could not."""
-    stage = 1
-    try:
-        _, _, name, file, cwd, out, err, uid, gid, groups, mask, nice, rlimits, flags, argc = f[:15]
-        argv, rest = f[15 : 15 + int(argc)], f[15 + int(argc) :]
-        env = {b"MESOS_TWISTED_CONTAINER": name}
-        for entry in rest:
-            key, _, value = entry.partition(b"=")
-            env.setdefault(key, value)
-        signal.set_wakeup_fd(-1)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                continue
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.setsid()
-        stage = 2
-        if nice:
-            os.setpriority(os.PRIO_PROCESS, 0, int(nice))
-        stage = 3
-        for entry in rlimits.split(b",") if rlimits else ():
-            which, soft, hard = (int(n) for n in entry.split(b":"))
-            resource.setrlimit(which, (soft, hard))
-        if uid and not (os.geteuid() != 0 and int(uid) == os.geteuid()):
-            stage = 4
-            os.setgroups([int(g) for g in groups.split(b",")] if groups else [])
-            stage = 5
-            os.setresgid(int(gid), int(gid), int(gid))
-            stage = 6
-            os.setresuid(int(uid), int(uid), int(uid))
-        stage = 7
-        if b"no_new_privs" in flags and _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "prctl")
-        stage = 8
-        os.chdir(cwd or b"/")
-        os.umask(0o022)
-        for target, path in enumerate((b"", out, err)):
-            stage = 9 + target
-            open_as(path, target)
-        os.umask(int(mask or b"022", 8))
-        stage = 12
-        os.environb.clear()
-        os.environb.update(env)
-        os.execvp(file, argv)
-    except (OSError, ValueError) as problem:
-        code = getattr(problem, "errno", None) or errno.EINVAL
-        os.write(fd, struct.pack("ii", stage, code))
-    os._exit(127)
-
-
-def open_as(path: bytes, target: int) -> None:
-    flags = os.O_RDONLY
-    if target:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    got = os.open(path or b"/dev/null", flags | os.O_NONBLOCK | os.O_NOCTTY, 0o644)
-    mode = os.fstat(got).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
-        raise OSError(errno.EINVAL, "neither a file nor a device")
-    fcntl.fcntl(got, fcntl.F_SETFL, flags & os.O_APPEND)
-    if got == target:
-        os.set_inheritable(got, True)
-    else:
-        os.dup2(got, target)
-
-
 def main(argv: list[str]) -> int:
     if len(argv) != 4:
         print("usage: zygote.py SOCKET JOURNAL IDLE_SECONDS", file=sys.stderr)
@@ -754,8 +558,8 @@ def main(argv: list[str]) -> int:
         os.dup2(null, target)
     if null > 2:
         os.close(null)
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # environments pass through here
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # environments pass through here
     for ignored in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT):
         signal.signal(ignored, signal.SIG_IGN)
     wake, woken = socket.socketpair()
@@ -767,7 +571,3 @@ def main(argv: list[str]) -> int:
     launcher.load()
     launcher.serve(listener, wake)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
