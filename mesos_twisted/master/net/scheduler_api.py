@@ -15,6 +15,7 @@ import msgspec
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core.state import Framework, MasterState
+from mesos_twisted.master.core.validation.call import check_scheduler_call
 from mesos_twisted.master.core.validation.framework import check_update, roles_of
 from mesos_twisted.master.net.bodies import decode_body
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
@@ -28,14 +29,13 @@ from mesos_twisted.transport.messages import Request, Response, StreamResponse, 
 from mesos_twisted.transport.stream import StreamWriter
 
 Type = m.SchedulerCallType
-Check = Callable[[m.SchedulerCall, str | None], Problem | None]
 
 ACCEPTED: Final = Response(202)
 _OK: Final = Response(200)
 
 
 class SchedulerApi:
-    """The endpoint. `check(call, principal)` is the core's validation of a call by itself."""
+    """The endpoint. `numbers` gives fresh connection ids, `new_uuid` fresh stream ids."""
 
     def __init__(
         self,
@@ -47,7 +47,6 @@ class SchedulerApi:
         now: Callable[[], float],
         numbers: Callable[[], int],
         new_uuid: Callable[[], str],
-        check: Check,
     ) -> None:
         self._state = state
         self._gate = gate
@@ -57,7 +56,6 @@ class SchedulerApi:
         self._now = now
         self._numbers = numbers
         self._new_uuid = new_uuid
-        self._check = check
 
     def handle(self, request: Request) -> Response | StreamResponse:
         """The answer to one request."""
@@ -73,43 +71,14 @@ class SchedulerApi:
         if isinstance(call, Response):
             return call
         name = principal.name if principal is not self._realm.otherwise else None
-        problem = self._check(call, name)
-        if problem is not None:
-            return text_response(400, f"Failed to validate scheduler::Call: {problem.sentence}")
-        if call.type is Type.SUBSCRIBE and call.subscribe is not None:
-            return self._subscribe(request, call.subscribe, principal, name)
-        framework = self._framework(request, call, name)
-        if isinstance(framework, Response):
-            return framework
-        return self._called(framework, call, principal)
-
-    def _framework(
-        self, request: Request, call: m.SchedulerCall, name: str | None
-    ) -> Framework | Response:
-        framework_id = FrameworkId(call.framework_id.value if call.framework_id else "")
-        framework = self._state.frameworks.get(framework_id)
-        if framework is None:
-            return text_response(400, "Framework cannot be found")
-        if name is not None and name != framework.info.principal:
-            return text_response(
-                400,
-                f"Authenticated principal '{name}' does not match principal "
-                f"'{framework.info.principal or ''}' set in `FrameworkInfo`",
-            )
-        if framework.connection is None:
-            return text_response(403, "Framework is not subscribed")
         stream_id = request.headers.get("mesos-stream-id")
-        if stream_id is None:
-            return text_response(
-                400, "All non-subscribe calls should include the 'Mesos-Stream-Id' header"
-            )
-        if stream_id != framework.stream_id:
-            return text_response(
-                400,
-                f"The stream ID '{stream_id}' included in this request didn't match the stream "
-                f"ID currently associated with framework ID {framework_id}",
-            )
-        return framework
+        problem = check_scheduler_call(self._state, call, stream_id, name)
+        if problem is not None:
+            return text_response(_status(problem), problem.sentence)
+        if call.subscribe is not None and call.type is Type.SUBSCRIBE:
+            return self._subscribe(request, call.subscribe, principal, name)
+        framework_id = FrameworkId(call.framework_id.value if call.framework_id else "")
+        return self._called(self._state.frameworks[framework_id], call, principal)
 
     def _called(
         self, framework: Framework, call: m.SchedulerCall, principal: Principal
@@ -154,10 +123,6 @@ class SchedulerApi:
             return text_response(
                 406,
                 "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
-            )
-        if "mesos-stream-id" in request.headers:
-            return text_response(
-                400, "Subscribe calls should not include the 'Mesos-Stream-Id' header"
             )
         info = subscribe.framework_info
         if name is not None and info.principal is None:

@@ -25,14 +25,14 @@ _BATCH: Final = 32
 class Fragments(Generic[R]):
     """The rendered form of records of one kind in one encoding."""
 
-    __slots__ = ("_known", "_render", "hits", "misses")
+    __slots__ = ("_known", "_render", "asked")
 
     def __init__(self, render: Callable[[R], bytes]) -> None:
         self._render = render
         # By identity: the record is kept with its bytes, so its id is not given to another.
         self._known: dict[int, tuple[R, int, bytes]] = {}
-        self.hits = 0
-        self.misses = 0
+        #: Rises whenever a page is made of these.
+        self.asked = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -42,7 +42,6 @@ class Fragments(Generic[R]):
         known = self._known.get(id(record))
         if known is not None and known[1] == record.version:
             return known[2]
-        self.misses += 1
         rendered = self._render(record)
         self._known[id(record)] = (record, record.version, rendered)
         return rendered
@@ -50,6 +49,7 @@ class Fragments(Generic[R]):
     def each(self, records: Iterable[R]) -> Iterator[bytes]:
         """The bytes of each record, in order."""
         of = self.of
+        self.asked += 1
         for record in records:
             yield of(record)
 
@@ -62,8 +62,15 @@ class Fragments(Generic[R]):
 
     def trim(self, live: int) -> None:
         """Forget everything when much of it belongs to records that are gone."""
+        self.asked += 1
         if len(self._known) > 2 * live + 1024:
             self._known.clear()
+
+    def forget_idle(self, asked_before: int) -> int:
+        """Give the memory back when nothing was asked since; how often it was asked by now."""
+        if self.asked == asked_before:
+            self._known.clear()
+        return self.asked
 
     def clear(self) -> None:
         """Give the memory back."""

@@ -136,17 +136,21 @@ class OperatorViews:
 
     def __init__(self, state: MasterState) -> None:
         self._state = state
+        self._asked: dict[Media, tuple[int, int]] = {}
         self._tasks: dict[Media, Fragments[Task]] = {}
         self._agents: dict[Media, Fragments[Agent]] = {}
         for media, encode in CODECS.items():
             self._tasks[media] = _task_fragments(encode)
             self._agents[media] = self._agent_fragments(encode)
 
-    def forget(self) -> None:
-        """Give the fragments' memory back."""
+    def forget_idle(self) -> None:
+        """Give the memory back of fragments that nobody asked for since the last call."""
         for media in CODECS:
-            self._tasks[media].clear()
-            self._agents[media].clear()
+            before = self._asked.get(media, (-1, -1))
+            self._asked[media] = (
+                self._tasks[media].forget_idle(before[0]),
+                self._agents[media].forget_idle(before[1]),
+            )
 
     def warm(self, media: Media) -> Iterator[None]:
         """Render what is missing of tasks and agents, a little at each step."""
@@ -180,6 +184,7 @@ class OperatorViews:
     def tasks(self, visible: Visible, media: Media) -> Group:
         """GET_TASKS: live tasks, unreachable ones and the bounded history."""
         state, fragments = self._state, self._tasks[media]
+        fragments.asked += 1
         live: list[bytes] = []
         unreachable: list[bytes] = []
         completed: list[bytes] = []
@@ -237,6 +242,7 @@ class OperatorViews:
         """GET_AGENTS: those registered, and those expected back."""
         encode = CODECS[media]
         registered = self._state.agents.values()
+        self._agents[media].asked += 1
         if visible.everything:
             rendered = [self._agents[media].of(agent) for agent in registered]
         else:

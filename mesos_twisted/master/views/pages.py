@@ -53,13 +53,16 @@ class Pages:
     def __init__(self, state: MasterState, facts: Facts) -> None:
         self._state = state
         self._facts = facts
+        self._asked = (-1, -1)
         self.tasks: Fragments[Task] = Fragments(entities.task)
         self.agents: Fragments[Agent] = Fragments(lambda agent: self._agent(agent, EVERYTHING))
 
-    def forget(self) -> None:
-        """Give the fragments' memory back."""
-        self.tasks.clear()
-        self.agents.clear()
+    def forget_idle(self) -> None:
+        """Give the memory back of fragments that nobody asked for since the last call."""
+        self._asked = (
+            self.tasks.forget_idle(self._asked[0]),
+            self.agents.forget_idle(self._asked[1]),
+        )
 
     def state(self, visible: Visible, leader: m.MasterInfo | None) -> Iterator[bytes]:
         """The whole state; the largest page by far."""

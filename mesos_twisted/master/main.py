@@ -1,0 +1,127 @@
+"""The master's process: signals, systemd, the one reactor, and what it exits with."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from twisted.logger import Logger
+
+from mesos_twisted.clock import Timers
+from mesos_twisted.election.standalone import StandaloneElector
+from mesos_twisted.logs import Logging
+from mesos_twisted.master.config import MasterConfig
+from mesos_twisted.master.net import setup
+from mesos_twisted.master.net.service import MasterService, registry_path
+from mesos_twisted.registry.interfaces import Registry
+from mesos_twisted.registry.memory import MemoryRegistry
+from mesos_twisted.registry.sqlite import SqliteRegistry, ThreadWorker
+from mesos_twisted.systemd import LoopWatch, Notifier
+
+_log = Logger()
+
+
+def check(config: MasterConfig) -> bool:
+    """True when a master could start with these settings; raises MesosError otherwise."""
+    return setup.check(config)
+
+
+def run(config: MasterConfig) -> int:
+    """Serve until told to stop; the process's exit status."""
+    from twisted.internet import epollreactor
+
+    epollreactor.install()
+    from twisted.internet import reactor
+
+    # Young garbage is rare here and the old generations are large: look less often.
+    gc.set_threshold(50_000, 20, 50)
+    logging = Logging(sys.stderr, config.log_format, config.logging_level)
+    logging.begin()
+    return _Process(config, reactor, logging).run()
+
+
+class _Process:
+    """One run of the reactor."""
+
+    def __init__(self, config: MasterConfig, reactor: Any, logging: Logging) -> None:
+        self._reactor = reactor
+        self._status = 0
+        self._ending = False
+        self._notifier = Notifier(os.environ)
+        self._timers = Timers(reactor)
+        self._watch = LoopWatch(self._timers, self._notifier, config.max_loop_lag)
+        self._service = MasterService(
+            config,
+            reactor,
+            _registry(config, reactor),
+            StandaloneElector(),
+            logging,
+            time.time,
+            os.urandom(32),
+            self.end,
+        )
+        self._service.metrics.gauge("master/event_loop_lag_secs", lambda: self._watch.lag_s)
+
+    def run(self) -> int:
+        reactor = self._reactor
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._asked_to_stop)
+        signal.signal(signal.SIGHUP, self._asked_to_reload)
+        reactor.callWhenRunning(self._begin)
+        reactor.run(installSignalHandlers=False)
+        return self._status
+
+    def end(self, exit_code: int, sentence: str) -> None:
+        """Stop everything, then the reactor."""
+        if self._ending:
+            return
+        self._ending = True
+        self._status = exit_code
+        if sentence:
+            report = _log.error if exit_code else _log.info
+            report("Stopping: {sentence}", sentence=sentence)
+        self._notifier.stopping()
+        # Not from within the event that asked for it.
+        self._timers.after(0, self._stop_service)
+
+    def _begin(self) -> None:
+        try:
+            self._service.start(self._serving)
+        except Exception as error:
+            # A port that is taken, or a bug: either way nothing is served.
+            _log.failure("The master cannot start")
+            self.end(1, str(error))
+
+    def _serving(self) -> None:
+        self._notifier.ready("Serving")
+
+    def _stop_service(self) -> None:
+        stopped = self._service.stop()
+        stopped.addErrback(lambda failure: _log.failure("Stopping failed", failure))
+        stopped.addBoth(lambda _: self._stop_reactor())
+
+    def _stop_reactor(self) -> None:
+        self._timers.cancel_all()
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _asked_to_stop(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self.end, 0, f"signal {signal.Signals(number).name}")
+
+    def _asked_to_reload(self, number: int, frame: object) -> None:
+        self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        self._notifier.reloading(time.monotonic())
+        self._service.reload()
+        self._serving()
+
+
+def _registry(config: MasterConfig, reactor: Any) -> Registry:
+    if config.registry == "in_memory":
+        return MemoryRegistry()
+    return SqliteRegistry(registry_path(config), ThreadWorker(reactor))

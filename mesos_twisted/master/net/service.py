@@ -1,0 +1,279 @@
+"""A master, wired: every part made once and told of the others, started, reloaded and stopped."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mesos_twisted.clock import Timers
+from mesos_twisted.election.interfaces import Elector
+from mesos_twisted.files.http import FilesApi
+from mesos_twisted.files.store import FileStore, Root
+from mesos_twisted.logs import Logging
+from mesos_twisted.master.config import MasterConfig
+from mesos_twisted.master.core import events as ev
+from mesos_twisted.master.core.decide import decide
+from mesos_twisted.master.core.state import HEARTBEAT_INTERVAL_S, new_state
+from mesos_twisted.master.net import setup
+from mesos_twisted.master.net.agent_links import AgentLinks
+from mesos_twisted.master.net.driver import MasterDriver
+from mesos_twisted.master.net.endpoints import Endpoints
+from mesos_twisted.master.net.gate import Gate, Leadership
+from mesos_twisted.master.net.operator_api import OperatorApi
+from mesos_twisted.master.net.scheduler_api import SchedulerApi
+from mesos_twisted.master.net.scheduler_streams import SchedulerStreams
+from mesos_twisted.master.net.subscriptions import Subscriptions
+from mesos_twisted.master.net.upkeep import Upkeep
+from mesos_twisted.master.net.v0_pages import V0Pages
+from mesos_twisted.master.views.gauges import gauges
+from mesos_twisted.master.views.operator import OperatorViews
+from mesos_twisted.master.views.pages import Pages
+from mesos_twisted.metrics import names
+from mesos_twisted.metrics.counters import Metrics
+from mesos_twisted.metrics.system import host_gauges
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ConnectionId, FreshIds
+from mesos_twisted.registry.interfaces import Registry
+from mesos_twisted.registry.operations import Snapshot
+from mesos_twisted.security.core.actions import Action
+from mesos_twisted.security.core.authorizer import NOTHING
+from mesos_twisted.transport.http1 import HttpLimits, HttpServer
+from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
+from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
+
+
+class Stop(Protocol):
+    """Ends the process."""
+
+    def __call__(self, exit_code: int, sentence: str) -> None:
+        """Soon, with this exit code."""
+
+
+class MasterService:
+    """One master process. `seed` is 32 fresh random bytes; `now` gives epoch seconds."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: MasterConfig,
+        reactor: Any,
+        registry: Registry,
+        elector: Elector,
+        logging: Logging,
+        now: Callable[[], float],
+        seed: bytes,
+        stop: Stop,
+    ) -> None:
+        ids, numbers = FreshIds(seed), partial(next, itertools.count(1))
+        self.config, self._reactor, self._elector, self._now = config, reactor, elector, now
+        self.registry = registry
+        self.timers = timers = Timers(reactor)
+        self.trust = trust = setup.trust(config, now)
+        self.facts = setup.facts(config)
+        self.metrics = metrics = Metrics(names.MASTER_COUNTERS, names.MASTER_TIMERS)
+        self.leadership = Leadership()
+        # The port is known for certain once the listener is there; see start().
+        self.state = state = new_state(
+            setup.master_info(config, ids.uuid(), config.port),
+            setup.policy(config),
+            setup.allocator(config),
+            setup.weights(config),
+        )
+        state.started_at = now()
+        self.driver = driver = MasterDriver(
+            partial(decide, state),
+            timers,
+            now,
+            lambda: int.from_bytes(ids.uuid_bytes()[:6], "big"),
+            allocation_interval_s=config.allocation_interval,
+            store_timeout_s=config.registry_store_timeout,
+        )
+        handle = driver.handle
+        gate = Gate(trust.identities, trust.authorizer, self.leadership, lambda: state.leading)
+        self.pages, self.views = Pages(state, self.facts), OperatorViews(state)
+        self.streams = SchedulerStreams(timers, HEARTBEAT_INTERVAL_S, self._stream_closed)
+        self.links = AgentLinks(
+            trust.identities,
+            trust.authorizer,
+            handle,
+            now,
+            numbers,
+            partial(metrics.add, "master/dropped_messages"),
+            config.max_stream_buffer,
+        )
+        self.subscriptions = Subscriptions(
+            state, self.views, timers, config.max_operator_event_stream_subscribers
+        )
+        ports = driver.ports
+        ports.streams, ports.links, ports.registry = self.streams, self.links, registry
+        ports.metrics, ports.publish, ports.stop = metrics, self.subscriptions.publish, stop
+        files = FileStore(trust.authorizer)
+        if config.external_log_file is not None:
+            log_root = Root(config.external_log_file, Action.ACCESS_MESOS_LOG, NOTHING)
+            files.attach("/master/log", log_root)
+        schedulers = SchedulerApi(
+            state,
+            gate,
+            trust.scheduler,
+            self.streams,
+            handle,
+            now,
+            numbers,
+            ids.uuid,
+        )
+        operators = OperatorApi(
+            state,
+            gate,
+            trust.readwrite,
+            self.views,
+            self.subscriptions,
+            metrics,
+            self.facts,
+            files,
+            logging,
+            handle,
+            now,
+            timers.after,
+        )
+        pages = V0Pages(
+            state,
+            gate,
+            trust.readonly,
+            trust.readwrite,
+            self.pages,
+            self.facts,
+            metrics,
+            operators,
+            FilesApi(files),
+        )
+        self.endpoints = Endpoints(schedulers.handle, operators.handle, pages.routes(), config)
+        limits = HttpLimits(
+            body_bytes=config.max_operator_body, stream_buffer_bytes=config.max_stream_buffer
+        )
+        self.http = HttpServer(
+            reactor, self.endpoints.handle, body_limit=self.endpoints.body_limit, limits=limits
+        )
+        metrics.group(lambda: gauges(state, now()))
+        metrics.group(host_gauges)
+        metrics.gauge("registrar/queued_operations", lambda: driver.registry_operations)
+        self.upkeep = Upkeep(self, timers)
+        self._stop = stop
+        self._stopping: Deferred[None] | None = None
+        self.listener: Listener | None = None
+        self._ready: Callable[[], None] = lambda: None
+
+    def start(self, ready: Callable[[], None]) -> None:
+        """Listen and contend; `ready()` is called once calls are served here or redirected.
+
+        Raises UnavailableError when the port is taken.
+        """
+        config = self.config
+        self._ready = ready
+        self.listener = listen_tls(
+            self._reactor,
+            config.ip,
+            config.port,
+            self.trust.contexts,
+            {HTTP: self.http, agentlink.ALPN: self.links},
+            TlsLimits(handshaking=config.max_unauthenticated_connections),
+        )
+        port = self.listener.port_number
+        self.state.info = setup.master_info(config, self.state.info.id, port)
+        self.links.accepting = False
+        self.driver.start()
+        self.upkeep.start()
+        self.log.info("Listening on {ip}:{port}", ip=config.ip, port=port)
+        self._elector.start(self.state.info, self._led)
+
+    def reload(self) -> None:
+        """New certificates for new connections; links of revoked ones are cut."""
+        if self.trust.contexts.reload() is None and self.listener is not None:
+            self.upkeep.cut_revoked(self.listener)
+
+    def stop(self) -> Deferred[None]:
+        """Fires when nothing is left: followers know, answers are out, the registry is closed."""
+        if self._stopping is None:
+            self._stopping = self._shut_down()
+        return self._stopping
+
+    async def _stop_parts(self) -> None:
+        await self._elector.stop()
+        self.driver.stop()
+        self.upkeep.stop()
+        self.streams.stop()
+        self.links.stop()
+        self.subscriptions.stop()
+        listeners = [] if self.listener is None else [self.listener]
+        await stop_gracefully(listeners, [self.http], 5.0)
+        await self.registry.close()
+        self.timers.cancel_all()
+
+    def _shut_down(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop_parts())
+
+    def _stream_closed(self, connection: ConnectionId, reason: str) -> None:
+        self.log.info("A scheduler's stream closed: {reason}", reason=reason)
+        self.driver.handle(ev.SchedulerClosed(connection, self._now()))
+
+    # Leading
+
+    def _led(self, leader: m.MasterInfo | None, is_us: bool) -> None:
+        led_before = self.leadership.is_us
+        self.leadership.leader, self.leadership.is_us = leader, is_us
+        if led_before and not is_us:
+            self._stop(1, "Another master leads; this one must start afresh.")
+        elif is_us and not led_before:
+            began = self.timers.seconds()
+            loading = self.registry.load()
+            late = self.timers.after(self.config.registry_fetch_timeout, self._load_late)
+            loading.addBoth(self._fetched, late)
+            loading.addCallbacks(self._recovered, self._not_recovered, callbackArgs=(began,))
+            loading.addErrback(self._not_recovered)
+        elif not is_us:
+            self._ready()
+
+    def _fetched(self, result: Any, late: Any) -> Any:
+        late.cancel()
+        return result
+
+    def _load_late(self) -> None:
+        limit = self.config.registry_fetch_timeout
+        self._stop(75, f"The registry was not read within {limit:g} s (--registry_fetch_timeout).")
+
+    def _recovered(self, found: Snapshot, began: float) -> None:
+        took_ms = (self.timers.seconds() - began) * 1000.0
+        self.metrics.gauge("registrar/state_fetch_ms", lambda: took_ms)
+        self.log.info(
+            "This master leads: {agents} agents may return, {unreachable} are unreachable",
+            agents=len(found.agents),
+            unreachable=len(found.unreachable),
+            master_id=self.state.info.id,
+        )
+        weights = {**self.state.weights, **found.weights}
+        self.driver.handle(
+            ev.Recovered(self._now(), found.agents, found.unreachable, found.gone, weights)
+        )
+        self.links.accepting = True
+        # What lives as long as the process is not looked at again by the collector.
+        gc.collect()
+        gc.freeze()
+        self._ready()
+
+    def _not_recovered(self, failure: Failure) -> None:
+        self.log.error("The registry was not read: {why}", why=failure.getErrorMessage())
+        self._stop(75, failure.getErrorMessage())
+
+
+def registry_path(config: MasterConfig) -> str:
+    """Where the embedded registry lies."""
+    return str(Path(config.work_dir) / "registry.sqlite")

@@ -1,0 +1,93 @@
+"""A master's chores: forget idle fragments, cut revoked peers, read the whitelist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.master.config import MasterConfig
+from mesos_twisted.master.core import events as ev
+from mesos_twisted.master.net.driver import MasterDriver
+from mesos_twisted.master.net.setup import Trust
+from mesos_twisted.master.views.operator import OperatorViews
+from mesos_twisted.master.views.pages import Pages
+from mesos_twisted.transport.listen import Listener
+from mesos_twisted.transport.tls_factory import TLSServerFactory
+
+#: Seconds after which fragments that nobody asked for give their memory back.
+IDLE_S = 300.0
+WHITELIST_S = 5.0
+
+
+class Owner(Protocol):
+    """The parts looked after."""
+
+    config: MasterConfig
+    driver: MasterDriver
+    pages: Pages
+    views: OperatorViews
+    trust: Trust
+
+
+class Upkeep:
+    """The chores of one master."""
+
+    log = Logger()
+
+    def __init__(self, owner: Owner, timers: Timers) -> None:
+        self._owner = owner
+        self._timers = timers
+        self._series: list[Timer] = []
+        self._whitelist: str | None = None
+
+    def start(self) -> None:
+        """The chores come at their times from here on."""
+        self._series.append(self._timers.every(IDLE_S, self._forget_idle))
+        if self._owner.config.whitelist is not None:
+            self._series.append(self._timers.every(WHITELIST_S, self._read_whitelist))
+            self._read_whitelist()
+
+    def stop(self) -> None:
+        """No chore comes after this."""
+        for timer in self._series:
+            timer.cancel()
+        self._series.clear()
+
+    def cut_revoked(self, listener: Listener) -> None:
+        """Connections whose certificate is on the revocation list now are closed."""
+        factory = listener.factory
+        if not isinstance(factory, TLSServerFactory):
+            return
+        contexts, cut = self._owner.trust.contexts, 0
+        for connection in factory.connections():
+            certificate = connection.peer_certificate()
+            if certificate is not None and contexts.is_revoked(certificate):
+                connection.abortConnection()
+                cut += 1
+        if cut:
+            self.log.info("Cut {count} connections of revoked certificates", count=cut)
+
+    def _forget_idle(self) -> None:
+        self._owner.pages.forget_idle()
+        self._owner.views.forget_idle()
+
+    def _read_whitelist(self) -> None:
+        path = self._owner.config.whitelist
+        if path is None:
+            return
+        try:
+            text = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            self.log.error(
+                "The whitelist {path} cannot be read and stays as it was: {why}",
+                path=path,
+                why=str(error),
+            )
+            return
+        if text != self._whitelist:
+            self._whitelist = text
+            names = frozenset(line.strip() for line in text.splitlines() if line.strip())
+            self._owner.driver.handle(ev.WhitelistRead(None if names == {"*"} else names))

@@ -1,0 +1,1 @@
+"""The state page: static files that read only the public API."""
