@@ -58,10 +58,8 @@ def become(f: list[bytes], fd: int) -> None:
             open_as(path, target)
         os.umask(int(mask or b"022", 8))
         stage = 12
-        os.environb.clear()
-        os.environb.update(env)
-        os.execvp(file, argv)
-    except (OSError, ValueError) as problem:
+        execute(file, argv, env)
+    except BaseException as problem:  # whatever it is, no second launcher may run on from here
         code = getattr(problem, "errno", None) or errno.EINVAL
         os.write(fd, struct.pack("ii", stage, code))
     os._exit(127)
@@ -80,3 +78,25 @@ def open_as(path: bytes, target: int) -> None:
         os.set_inheritable(got, True)
     else:
         os.dup2(got, target)
+
+
+def execute(file: bytes, argv: list[bytes], env: dict[bytes, bytes]) -> None:
+    """As execvp(3) with `env`. `os.execvp` will not do: it imports modules late, and the task's
+    user may not be able to read them."""
+    paths = [file]
+    if b"/" not in file:
+        paths = [
+            b"%s/%s" % (d or b".", file) for d in env.get(b"PATH", b"/bin:/usr/bin").split(b":")
+        ]
+    denied: OSError | None = None
+    for path in paths:
+        try:
+            os.execve(path, argv, env)
+        except OSError as problem:
+            if problem.errno == errno.ENOEXEC:
+                os.execve(b"/bin/sh", [b"sh", path, *argv[1:]], env)
+            elif problem.errno == errno.EACCES:
+                denied = problem
+            elif problem.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+    raise denied or OSError(errno.ENOENT, "not found")
