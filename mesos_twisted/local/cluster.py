@@ -14,7 +14,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
-from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -37,7 +36,7 @@ class _Daemon(ProcessProtocol):
     def __init__(self, name: str, on_exit: Callable[[str, int], None]) -> None:
         self.name = name
         self.ended: Deferred[None] = Deferred()
-        self.transport: IProcessTransport | None = None
+        self.transport: Any = None
         self._on_exit = on_exit
         self.alive = True
 
@@ -52,7 +51,8 @@ class _Daemon(ProcessProtocol):
         """Send a signal; nothing happens when the process has ended."""
         if self.alive and self.transport is not None:
             try:
-                self.transport.signalProcess(signo.name.removeprefix("SIG"))
+                # Twisted knows few signals by name; it takes any by number.
+                self.transport.signalProcess(int(signo))
             except ProcessExitedAlready:
                 return
 

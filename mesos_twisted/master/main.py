@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from mesos_twisted.clock import Timers
 from mesos_twisted.election.standalone import StandaloneElector
+from mesos_twisted.errors import MesosError
 from mesos_twisted.logs import Logging
 from mesos_twisted.master.config import MasterConfig
 from mesos_twisted.master.net import setup
@@ -91,10 +92,12 @@ class _Process:
     def _begin(self) -> None:
         try:
             self._service.start(self._serving)
-        except Exception as error:
-            # A port that is taken, or a bug: either way nothing is served.
+        except MesosError as error:
+            self.end(1, f"the master cannot start: {error}")
+        except Exception:
+            # A bug: nothing is served, and the log has all there is to know.
             _log.failure("The master cannot start")
-            self.end(1, str(error))
+            self.end(70, "the master cannot start")
 
     def _serving(self) -> None:
         self._notifier.ready("Serving")

@@ -144,7 +144,7 @@ class _Stream(_Exchange):
 
     def done(self) -> None:
         if self._stream is not None:
-            self._stream.ended("The server ended the stream")
+            self._stream.ended("The server ended the stream", complete=True)
 
     def failed(self, problem: UnavailableError) -> None:
         self.settle()

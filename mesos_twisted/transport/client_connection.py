@@ -155,6 +155,7 @@ class ClientStream:
         self.status = head.status
         self.headers = head.headers
         self.closed = False
+        self.complete = False  # whether the whole body has come
         self._connection = connection
         self._held: list[bytes] = []
         self._on_data: Callable[[bytes], object] | None = None
@@ -222,9 +223,10 @@ class ClientStream:
         if self._on_data is None:
             self.pause()
 
-    def ended(self, reason: str) -> None:
+    def ended(self, reason: str, complete: bool = False) -> None:
         """The body is complete, or lost."""
         if not self.closed:
+            self.complete = complete
             self.resume()  # the connection goes on to others
             self._ended = True
             self._reason = reason

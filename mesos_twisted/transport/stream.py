@@ -41,6 +41,7 @@ class StreamWriter:
         "_callbacks",
         "_chunked",
         "_closing",
+        "_flow",
         "_held",
         "_held_bytes",
         "_limit",
@@ -60,6 +61,7 @@ class StreamWriter:
         self._paused = False
         self._queued = 0
         self._callbacks: list[Callable[[str], None]] = []
+        self._flow: Callable[[bool], object] | None = None
         self._timers = timers
         self._long: PacedBody | None = None  # the long record under way
         self._long_left = 0
@@ -141,6 +143,12 @@ class StreamWriter:
         else:
             self._callbacks.append(callback)
 
+    def on_flow(self, callback: Callable[[bool], object]) -> None:
+        """`callback(False)` when the peer stops keeping up, `(True)` when it reads again."""
+        self._flow = callback
+        if self._paused:
+            callback(False)
+
     def _write(self, framed: bytes, counted: bool) -> None:
         if self.closed or self._sink is None or self._closing:
             return
@@ -169,6 +177,8 @@ class StreamWriter:
         self._paused = True
         if self._long is not None:
             self._long.pause()
+        if self._flow is not None:
+            self._flow(False)
 
     def resumed(self) -> None:
         """The transport's buffer has drained."""
@@ -176,6 +186,8 @@ class StreamWriter:
         self._queued = 0
         if self._long is not None:
             self._long.resume()
+        if self._flow is not None:
+            self._flow(True)
 
     # Called by the long record
 
@@ -218,6 +230,7 @@ class StreamWriter:
     def _finish(self, reason: str) -> None:
         self.closed = True
         self._sink = None
+        self._flow = None
         self._held.clear()
         long, self._long = self._long, None
         if long is not None:

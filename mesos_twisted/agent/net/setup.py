@@ -101,12 +101,10 @@ def contexts(config: AgentConfig) -> ContextSource:
 def trust(config: AgentConfig, work_dir: str, now: Callable[[], float]) -> Trust:
     """Everything about identity; a token key is made once per work directory when none is set."""
     tokens = _tokens(config, work_dir)
-    store, operators = None, frozenset[str]()
+    store, operators = None, frozenset(config.operators)
     if config.http_credentials is not None:
         entries = read_credentials(config.http_credentials).entries
         store = CredentialStore(entries, os.urandom(32))
-        # These credentials are for this agent's API alone: their principals operate it.
-        operators = frozenset(entry.principal for entry in entries)
 
     def authenticator(realm: str) -> Authenticator:
         return Authenticator(realm, now=now, store=store, operators=operators, tokens=tokens)
