@@ -1,0 +1,1 @@
+"""What the connector decides: addresses, peers, headers, chunks. No socket, no clock."""
