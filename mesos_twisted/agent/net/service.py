@@ -49,7 +49,7 @@ from mesos_twisted.agent.views.facts import Facts
 from mesos_twisted.clock import Timers
 from mesos_twisted.config import document, require
 from mesos_twisted.containerizer.build import posix_containerizer
-from mesos_twisted.errors import MalformedError, Problem
+from mesos_twisted.errors import MalformedError, MesosError, Problem
 from mesos_twisted.files.http import FilesApi
 from mesos_twisted.files.store import FileStore, Root
 from mesos_twisted.metrics import names, prometheus
@@ -116,6 +116,8 @@ class AgentService:
         self._servers: list[HttpServer] = []
         self._listeners: list[Listener] = []
         self._stopping: Deferred[None] | None = None
+        #: The agent ends for good: its launcher has nothing to survive for.
+        self._leaving = False
 
     @property
     def port(self) -> int:
@@ -279,6 +281,7 @@ class AgentService:
 
     def _leave(self, exit_code: int, message: str) -> None:
         self.driver.stopped = True
+        self._leaving = True
         self._ended(exit_code, message)
 
     def shut_down(self) -> None:
@@ -302,10 +305,19 @@ class AgentService:
         if self._endpoint.listener is not None:
             listeners.append(self._endpoint.listener)
         await stop_gracefully(listeners, self._servers, _STOP_S)
+        if self._leaving:
+            await self._end_launcher()
         self._launcher.close()
         self._timers.cancel_all()
         if self._store is not None:
             self._store.close()
+
+    async def _end_launcher(self) -> None:
+        try:
+            await self._launcher.shutdown()
+        except MesosError as error:
+            # It refuses while a task lives, and ends by itself later.
+            self.log.warn("The launcher stays: {reason}", reason=str(error))
 
 
 def _jitter() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 from mesos_twisted.containerizer.core.container import Limitation, Termination
@@ -12,10 +11,11 @@ STATUS_LOST = -1
 
 def words(status: int) -> str:
     """A wait status as Mesos says it after "Command"."""
-    if os.WIFEXITED(status):
-        return f"exited with status {os.WEXITSTATUS(status)}"
-    name = signal.strsignal(os.WTERMSIG(status)) or f"number {os.WTERMSIG(status)}"
-    core = " (core dumped)" if os.WCOREDUMP(status) else ""
+    signo = status & 0x7F
+    if signo == 0:
+        return f"exited with status {status >> 8 & 0xFF}"
+    name = signal.strsignal(signo) or f"number {signo}"
+    core = " (core dumped)" if status & 0x80 else ""
     return f"terminated with signal {name}{core}"
 
 
