@@ -263,8 +263,8 @@ def check_fits(
     if offered.contains(needed):
         return None
     return _bad(
-        f"Total resources {format_resources(needed)} required by {whose}"
-        f" {'are' if plural else 'is'} more than available {format_resources(offered)}"
+        f"Total resources {format_resources(needed.unallocate())} required by {whose}"
+        f" {'are' if plural else 'is'} more than available {format_resources(offered.unallocate())}"
     )
 
 
