@@ -1,0 +1,108 @@
+"""May this executor call take effect? The code of a Problem is the HTTP status, as text.
+
+`check_call` looks at the call alone, `check_executor_call` at who sends it too, in the order a real
+agent answers. A heartbeat is always welcome. Source: common/validation.cpp, slave/http.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mesos_twisted.agent.core.state import AgentState, Executor, ExecutorState, Phase
+from mesos_twisted.errors import Problem
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ExecutorId, FrameworkId
+
+_INVALID = "Failed to validate Executor::Call: "
+_Type = m.ExecutorCallType
+
+
+def check_call(call: m.ExecutorCall) -> Problem | None:
+    """What is wrong with the call itself, or None."""
+    if call.type is None:
+        return _bad("Expecting 'type' to be present")
+    if call.type is _Type.SUBSCRIBE and call.subscribe is None:
+        return _bad("Expecting 'subscribe' to be present")
+    if call.type is _Type.MESSAGE and call.message is None:
+        return _bad("Expecting 'message' to be present")
+    if call.type is not _Type.UPDATE:
+        return None
+    if call.update is None:
+        return _bad("Expecting 'update' to be present")
+    return _check_status(call, call.update.status)
+
+
+def _check_status(call: m.ExecutorCall, status: m.TaskStatus) -> Problem | None:
+    executor_id, framework_id = call.executor_id.value, call.framework_id.value
+    if status.uuid is None:
+        return _bad("Expecting 'uuid' to be present")
+    if len(status.uuid) != 16:
+        return _bad("Not a valid UUID")
+    if status.executor_id is not None and status.executor_id.value != executor_id:
+        return _bad(
+            f"ExecutorID in Call: {executor_id} does not match ExecutorID in TaskStatus: "
+            f"{status.executor_id.value}"
+        )
+    sender = f"from executor {executor_id} of framework {framework_id}"
+    if status.source is not m.TaskStatusSource.SOURCE_EXECUTOR:
+        return _bad(f"Received Call {sender} with invalid source, expecting 'SOURCE_EXECUTOR'")
+    if status.state is m.TaskState.TASK_STAGING:
+        return _bad(f"Received TASK_STAGING {sender} which is not allowed")
+    return None
+
+
+def check_executor_call(
+    state: AgentState, call: m.ExecutorCall, claims: Mapping[str, str] | None
+) -> Problem | None:
+    """Why the call may not take effect now, or None.
+
+    `claims` are those of the executor's token (`fid`, `eid`, `cid`); None: tokens are not in use.
+    """
+    problem = check_call(call)
+    if problem is not None or call.type is _Type.HEARTBEAT:
+        return problem
+    if state.phase is Phase.RECOVERING:
+        return Problem("503", "Agent has not finished recovery")
+    if call.type is _Type.UNKNOWN:
+        return Problem("501", "The call's type is not known to this agent")
+    framework = state.frameworks.get(FrameworkId(call.framework_id.value))
+    if framework is None:
+        return Problem("400", "Framework cannot be found")
+    executor = framework.executors.get(ExecutorId(call.executor_id.value))
+    if executor is None:
+        return Problem("400", "Executor cannot be found")
+    if claims is not None:
+        problem = _check_claims(executor, claims)
+        if problem is not None:
+            return problem
+    waiting = executor.state is ExecutorState.REGISTERING or executor.recovered
+    if waiting and call.type is not _Type.SUBSCRIBE:
+        return Problem("403", "Executor is not subscribed")
+    return None
+
+
+def _check_claims(executor: Executor, claims: Mapping[str, str]) -> Problem | None:
+    """Is the token this very run's?"""
+    if claims.get("fid") != executor.framework_id:
+        return Problem(
+            "403",
+            "Authenticated principal does not contain an 'fid' claim with the framework ID "
+            f"{executor.framework_id}, which is set in the call",
+        )
+    if claims.get("eid") != executor.id:
+        return Problem(
+            "403",
+            "Authenticated principal does not contain an 'eid' claim with the executor ID "
+            f"{executor.id}, which is set in the call",
+        )
+    if claims.get("cid") != executor.container_id:
+        return Problem(
+            "403",
+            "Authenticated principal does not contain a 'cid' claim with the correct active "
+            "ContainerID",
+        )
+    return None
+
+
+def _bad(sentence: str) -> Problem:
+    return Problem("400", _INVALID + sentence)
