@@ -70,9 +70,9 @@ class Metrics:
         """The counter has risen; it begins at 0 when it is new."""
         self.counters[name] = self.counters.get(name, 0) + amount
 
-    def forget(self, prefix: str) -> None:
-        """Counters below the prefix are gone (their framework is)."""
-        for name in [name for name in self.counters if name.startswith(prefix)]:
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Counters for which `gone(name)` holds are shown no more (their framework is over)."""
+        for name in [name for name in self.counters if gone(name)]:
             del self.counters[name]
 
     def gauge(self, name: str, ask: Callable[[], float]) -> None:
@@ -80,7 +80,7 @@ class Metrics:
         self._gauges[name] = ask
 
     def group(self, ask: Callable[[], Mapping[str, float]]) -> None:
-        """Several gauges that one look at the state answers."""
+        """Several gauges that one look at the state answers; a counter of the same name wins."""
         self._groups.append(ask)
 
     def timing(self, name: str) -> Timing:
@@ -89,11 +89,13 @@ class Metrics:
 
     def snapshot(self) -> dict[str, float]:
         """Every metric with its value now, by name."""
-        found: dict[str, float] = {name: float(count) for name, count in self.counters.items()}
-        for name, ask in self._gauges.items():
-            found[name] = float(ask())
+        found: dict[str, float] = {}
         for group in self._groups:
             found.update(group())
+        for name, count in self.counters.items():
+            found[name] = float(count)
+        for name, ask in self._gauges.items():
+            found[name] = float(ask())
         for name, timing in self._timings.items():
             timing.show(name, found)
         return dict(sorted(found.items()))

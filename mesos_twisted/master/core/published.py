@@ -13,6 +13,7 @@ from mesos_twisted.resources.algebra import NOTHING, Resources
 from mesos_twisted.resources.convert import to_messages
 
 Kind = m.MasterEventType
+NO_CONSTRAINTS = m.SchedulerOfferConstraints()
 
 
 def resource_messages(resources: Resources) -> tuple[m.Resource, ...]:
@@ -35,7 +36,7 @@ def task_message(task: Task) -> m.Task:
         executor_id=fixed.executor_id,
         agent_id=fixed.agent_id,
         state=task.state,
-        resources=resource_messages(task.resources),
+        resources=to_messages(task.resources, refined=True),
         statuses=task.statuses,
         status_update_state=task.forwarded,
         status_update_uuid=task.forwarded_uuid,
@@ -57,15 +58,13 @@ def framework_message(framework: Framework) -> m.MasterResponseGetFrameworksFram
         connected=framework.connected,
         recovered=framework.recovered,
         registered_time=time_info(framework.registered_at),
-        reregistered_time=(
-            None if framework.reregistered_at is None else time_info(framework.reregistered_at)
-        ),
+        reregistered_time=time_info(framework.reregistered_at or framework.registered_at),
         unregistered_time=(
             None if framework.unregistered_at is None else time_info(framework.unregistered_at)
         ),
         allocated_resources=resource_messages(framework.total_used()),
         offered_resources=resource_messages(framework.offered()),
-        offer_constraints=framework.offer_constraints,
+        offer_constraints=framework.offer_constraints or NO_CONSTRAINTS,
     )
 
 

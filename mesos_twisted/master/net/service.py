@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -166,6 +167,7 @@ class MasterService:
         metrics.group(lambda: gauges(state, now()))
         metrics.group(host_gauges)
         metrics.gauge("registrar/queued_operations", lambda: driver.registry_operations)
+        metrics.gauge("registrar/registry_size_bytes", lambda: _size(registry_path(config)))
         self.upkeep = Upkeep(self, timers)
         self._stop = stop
         self._stopping: Deferred[None] | None = None
@@ -277,3 +279,11 @@ class MasterService:
 def registry_path(config: MasterConfig) -> str:
     """Where the embedded registry lies."""
     return str(Path(config.work_dir) / "registry.sqlite")
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        # Not kept in a file, or not yet.
+        return 0

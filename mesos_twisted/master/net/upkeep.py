@@ -10,10 +10,12 @@ from twisted.logger import Logger
 from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.master.config import MasterConfig
 from mesos_twisted.master.core import events as ev
+from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.master.net.driver import MasterDriver
 from mesos_twisted.master.net.setup import Trust
 from mesos_twisted.master.views.operator import OperatorViews
 from mesos_twisted.master.views.pages import Pages
+from mesos_twisted.metrics.counters import Metrics
 from mesos_twisted.transport.listen import Listener
 from mesos_twisted.transport.tls_factory import TLSServerFactory
 
@@ -27,6 +29,8 @@ class Owner(Protocol):
 
     config: MasterConfig
     driver: MasterDriver
+    metrics: Metrics
+    state: MasterState
     pages: Pages
     views: OperatorViews
     trust: Trust
@@ -46,6 +50,7 @@ class Upkeep:
     def start(self) -> None:
         """The chores come at their times from here on."""
         self._series.append(self._timers.every(IDLE_S, self._forget_idle))
+        self._series.append(self._timers.every(IDLE_S, self._forget_frameworks))
         if self._owner.config.whitelist is not None:
             self._series.append(self._timers.every(WHITELIST_S, self._read_whitelist))
             self._read_whitelist()
@@ -73,6 +78,22 @@ class Upkeep:
     def _forget_idle(self) -> None:
         self._owner.pages.forget_idle()
         self._owner.views.forget_idle()
+
+    def _forget_frameworks(self) -> None:
+        """Counters of frameworks that are no longer even history cost memory for nothing."""
+        state = self._owner.state
+        kept = {
+            framework.metrics
+            for table in (state.frameworks, state.completed)
+            for framework in table.values()
+        }
+        # A prefix is `master/frameworks/<name>/<id>/`: four parts and a slash.
+        self._owner.metrics.forget(
+            lambda name: (
+                name.startswith("master/frameworks/")
+                and "/".join(name.split("/")[:4]) + "/" not in kept
+            )
+        )
 
     def _read_whitelist(self) -> None:
         path = self._owner.config.whitelist

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from mesos_twisted.master.core.state import MasterState
-from mesos_twisted.metrics.names import ACTIVE_STATES, RESOURCE_KINDS
+from mesos_twisted.metrics.names import ACTIVE_STATES, RESOURCE_KINDS, framework_counters
 from mesos_twisted.resources.algebra import NOTHING, Resources
 from mesos_twisted.resources.values import to_float
 
@@ -42,6 +42,8 @@ def _frameworks(state: MasterState, found: dict[str, float]) -> None:
     found["master/frameworks_disconnected"] = float(len(state.frameworks) - connected)
     for one in frameworks:
         if one.metrics:
+            # What was not counted yet is shown as 0; the counters themselves come after these.
+            found.update(dict.fromkeys(framework_counters(one.metrics), 0.0))
             found[one.metrics + "subscribed"] = 1.0 if one.connected else 0.0
             for role in one.roles:
                 suppressed = 1.0 if role in one.suppressed else 0.0

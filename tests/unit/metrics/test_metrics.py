@@ -24,7 +24,7 @@ def test_counters_gauges_and_groups() -> None:
     metrics.gauge("g", lambda: 7)
     metrics.group(lambda: {"h/one": 1.0})
     assert metrics.snapshot() == {"a": 1.0, "dynamic": 3.0, "g": 7.0, "h/one": 1.0}
-    metrics.forget("dyn")
+    metrics.forget(lambda name: name.startswith("dyn"))
     assert "dynamic" not in metrics.snapshot()
 
 
