@@ -78,7 +78,7 @@ def _calls(framework_id: str) -> dict[str, object]:
 
 
 def _subscribe(client: Client) -> tuple[str, str]:
-    info = {"user": "root", "name": "calls", "principal": "framework", "roles": ["*"]}
+    info = {"user": "root", "name": "calls", "principal": "framework"}
     call = {"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}
     headers = {"Accept": "application/json"}
     client.socket.sendall(client.wire("POST", PATH, json.dumps(call).encode(), headers))

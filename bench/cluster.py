@@ -19,7 +19,7 @@ from types import TracebackType
 from bench import processes
 from bench.client import Client
 from mesos_twisted.errors import UnavailableError
-from mesos_twisted.local.layout import Layout, free_port, prepare
+from mesos_twisted.local.layout import CLUSTER, Layout, free_port, prepare
 
 START_S = 60.0
 STOP_S = 20.0
@@ -72,7 +72,7 @@ class BenchCluster:
         self._spawn(
             "master",
             f"--port={self.port}",
-            "--cluster=bench",
+            f"--cluster={CLUSTER}",
             f"--credentials={self.layout.credentials}",
             *self._master_flags,
         )

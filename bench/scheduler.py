@@ -93,8 +93,12 @@ class Launcher(Scheduler):
             if wanted <= 0 or key is None:
                 return
             offer = self.offered.pop(key)
-            fit = int(min(amount(offer.resources, "cpus") / CPUS + 0.001,
-                          amount(offer.resources, "mem") / MEM_MB))
+            fit = int(
+                min(
+                    amount(offer.resources, "cpus") / CPUS + 0.001,
+                    amount(offer.resources, "mem") / MEM_MB,
+                )
+            )
             tasks = [self._task(offer) for _ in range(min(wanted, fit))]
             if not tasks:
                 driver.decline([offer], 0.1)

@@ -1,6 +1,6 @@
 """The yardstick for calls: twisted.web's Site over its default TLS; parses JSON and answers 202.
 
-    python -m bench.site PORT CERTIFICATE KEY
+python -m bench.site PORT CERTIFICATE KEY
 """
 
 from __future__ import annotations

@@ -66,7 +66,3 @@ async def _staying(report: Report, cluster: BenchCluster, launcher: Launcher) ->
     grown = sum(processes.pss_bytes(pid) - before[name] for name, pid in pids.items())
     each = grown / STAYING / 1000
     report.add("memory per running task beyond its own", each, "kB PSS", at_most=100)
-    # What a shell stays behind for `sh -c` is the task's own: shown, not counted.
-    known = set(pids.values()) | {cluster.pid("master")}
-    own = [p for p in processes.naming(str(cluster.root)) if p not in known]
-    report.add("processes naming the work directory", len(own))
