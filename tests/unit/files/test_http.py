@@ -85,9 +85,7 @@ def test_read_is_capped_at_sixteen_pages(api: FilesApi, tmp_path: Path) -> None:
         ("download", "path=/box/sub", 400, "Cannot read a directory."),
     ],
 )
-def test_refusals_say_why(
-    api: FilesApi, page: str, query: str, status: int, words: str
-) -> None:
+def test_refusals_say_why(api: FilesApi, page: str, query: str, status: int, words: str) -> None:
     """One sentence each."""
     answer = get(api, page, query)
     assert answer.status == status

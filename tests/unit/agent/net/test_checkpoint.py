@@ -1,0 +1,74 @@
+"""Rows survive the process, belong to one agent at a time, and a broken file says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from mesos_twisted.agent.core.effects import Checkpoint, Forget
+from mesos_twisted.agent.net.checkpoint import CheckpointStore
+from mesos_twisted.errors import UnavailableError
+
+
+def test_rows_are_there_again(tmp_path: Path) -> None:
+    """The last value of each key, in the order of the changes."""
+    store = CheckpointStore(str(tmp_path))
+    store.write([Checkpoint("task/f/1", b"a"), Checkpoint("task/f/1", b"b"), Checkpoint("x", b"")])
+    store.write([Checkpoint("agent/info", b"me"), Forget("x")])
+    store.close()
+    again = CheckpointStore(str(tmp_path))
+    assert again.rows() == {"task/f/1": b"b", "agent/info": b"me"}
+    again.close()
+    again.close()
+
+
+def test_forgetting_below_a_slash_takes_exactly_what_is_below(tmp_path: Path) -> None:
+    """Neighbours with a longer or shorter name stay."""
+    store = CheckpointStore(str(tmp_path))
+    keys = ["u/a/", "u/a/1", "u/a/2", "u/ab/1", "u/a", "u/a0"]
+    store.write([Checkpoint(key, b"") for key in keys])
+    store.write([Forget("u/a/")])
+    assert set(store.rows()) == {"u/ab/1", "u/a", "u/a0"}
+    store.close()
+
+
+def test_a_killed_process_leaves_its_rows(tmp_path: Path) -> None:
+    """Without close, the log alone holds them."""
+    store = CheckpointStore(str(tmp_path / "one"))
+    store.write([Checkpoint("k", b"v")])
+    # What a killed process leaves: the files as they are now.
+    (tmp_path / "two").mkdir()
+    for name in ("checkpoints.db", "checkpoints.db-wal"):
+        (tmp_path / "two" / name).write_bytes((tmp_path / "one" / name).read_bytes())
+    other = CheckpointStore(str(tmp_path / "two"))
+    assert other.rows() == {"k": b"v"}
+    store.close()
+    other.close()
+
+
+def test_two_agents_cannot_share_a_directory(tmp_path: Path) -> None:
+    """The second is told to go elsewhere; after the first it may."""
+    first = CheckpointStore(str(tmp_path / "meta"))
+    with pytest.raises(UnavailableError, match="Another agent uses"):
+        CheckpointStore(str(tmp_path / "meta"))
+    first.close()
+    CheckpointStore(str(tmp_path / "meta")).close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000]
+)
+def test_a_broken_file_is_one_clear_sentence(tmp_path: Path, content: bytes) -> None:
+    """It names the file and what to do, and frees the lock."""
+    (tmp_path / "checkpoints.db").write_bytes(content)
+    with pytest.raises(UnavailableError, match="cannot be used .* move its directory away"):
+        CheckpointStore(str(tmp_path))
+    (tmp_path / "checkpoints.db").unlink()
+    CheckpointStore(str(tmp_path)).close()
+
+
+def test_files_are_the_agents_alone(tmp_path: Path) -> None:
+    """Rows hold environments, which hold secrets."""
+    store = CheckpointStore(str(tmp_path))
+    store.write([Checkpoint("k", b"v")])
+    assert {f.stat().st_mode & 0o077 for f in tmp_path.iterdir()} == {0}
+    store.close()

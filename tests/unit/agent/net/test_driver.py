@@ -1,0 +1,138 @@
+"""Effects go out in order, rows first; events wait their turn; a bug stops the agent."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from mesos_twisted.agent.core import effects as fx
+from mesos_twisted.agent.core import events as ev
+from mesos_twisted.agent.core.state import AgentState, Policy, new_state
+from mesos_twisted.agent.net.driver import AgentDriver
+from mesos_twisted.clock import Timers
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.ids import ConnectionId, ContainerId
+
+PONG = agentlink.Pong()
+LINK = ConnectionId(1)
+
+
+@dataclass
+class Recorder:
+    """Stands for every port, and for the core."""
+
+    log: list[Any] = field(default_factory=list)
+    answers: list[list[fx.Effect]] = field(default_factory=list)
+    driver: AgentDriver | None = None
+    echo: list[ev.Event] = field(default_factory=list)
+
+    def decide(self, state: AgentState, event: ev.Event) -> list[fx.Effect]:
+        self.log.append(("decide", type(event).__name__))
+        return self.answers.pop(0) if self.answers else []
+
+    def write(self, changes: list[Any]) -> None:
+        self.log.append(("write", [c.key for c in changes]))
+
+    def send(self, *args: Any) -> None:
+        self.log.append(("send", args[-1]))
+        if self.echo and self.driver is not None:
+            self.driver.handle(self.echo.pop())
+
+    def perform(self, effect: Any) -> None:
+        self.log.append(("perform", type(effect).__name__))
+
+    def note(self, *args: Any) -> None:
+        self.log.append(("note", args))
+
+    reconnect = start = stop = close = note
+
+
+@pytest.fixture
+def world() -> tuple[Recorder, AgentDriver, Clock]:
+    """A driver whose core says what the test wants."""
+    recorder, clock = Recorder(), Clock()
+    state = new_state(Policy(hostname="h"), b"s")
+    driver = AgentDriver(state, recorder.decide, Timers(clock), lambda: 100.0 + clock.seconds())
+    recorder.driver = driver
+    ports: Any = driver.ports
+    ports.store = ports.link = ports.containers = ports.checks = ports.executors = recorder
+    ports.count = ports.delete = ports.stop = recorder.note
+    return recorder, driver, clock
+
+
+def opened() -> ev.LinkOpened:
+    """Any event."""
+    return ev.LinkOpened(LINK, 0.0)
+
+
+def test_rows_are_written_once_and_before_anything_else(
+    world: tuple[Recorder, AgentDriver, Clock],
+) -> None:
+    """Also when they come later in the list."""
+    recorder, driver, _ = world
+    recorder.answers = [
+        [fx.SendToMaster(PONG), fx.Checkpoint("a", b""), fx.Count("n"), fx.Forget("b")]
+    ]
+    driver.handle(opened())
+    kinds = [entry[0] for entry in recorder.log]
+    assert kinds == ["decide", "write", "send", "note"]
+    assert recorder.log[1] == ("write", ["a", "b"])
+
+
+def test_an_event_from_within_waits(world: tuple[Recorder, AgentDriver, Clock]) -> None:
+    """The rest of the list goes out first."""
+    recorder, driver, _ = world
+    recorder.answers = [
+        [fx.SendToMaster(PONG), fx.DestroyContainer(ContainerId("c"))],
+        [fx.Count("later")],
+    ]
+    recorder.echo = [ev.LinkClosed(LINK, 0.0)]
+    driver.handle(opened())
+    assert [e[0] for e in recorder.log] == ["decide", "send", "perform", "decide", "note"]
+
+
+def test_a_timer_of_the_same_key_is_replaced(world: tuple[Recorder, AgentDriver, Clock]) -> None:
+    """It fires once, as an event; a cancelled one never."""
+    recorder, driver, clock = world
+    recorder.answers = [
+        [fx.StartTimer(("k",), 5.0), fx.StartTimer(("k",), 7.0), fx.StartTimer(("x",), 1.0)],
+        [],
+    ]
+    driver.handle(opened())
+    recorder.answers = [[fx.CancelTimer(("x",)), fx.CancelTimer(("none",))]]
+    driver.handle(opened())
+    clock.advance(6.0)
+    assert [e[1] for e in recorder.log] == ["LinkOpened", "LinkOpened"]
+    clock.advance(1.0)
+    assert recorder.log[-1] == ("decide", "TimerFired")
+    assert driver.recent[-1] == ev.TimerFired(("k",), 107.0)
+    assert not clock.getDelayedCalls()
+
+
+def test_a_bug_stops_the_agent(
+    world: tuple[Recorder, AgentDriver, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing goes out after it, and no event is taken."""
+    recorder, driver, _ = world
+
+    def broken(changes: list[Any]) -> None:
+        raise RuntimeError("disk")
+
+    monkeypatch.setattr(driver.ports.store, "write", broken, raising=False)
+    recorder.answers = [[fx.Checkpoint("a", b""), fx.SendToMaster(PONG)]]
+    driver.handle(opened())
+    driver.handle(opened())
+    assert [e[0] for e in recorder.log] == ["decide", "note"]
+    assert recorder.log[-1][1][0] == 1
+
+
+def test_stopping_leaves_no_timer(world: tuple[Recorder, AgentDriver, Clock]) -> None:
+    """And takes no event."""
+    recorder, driver, clock = world
+    recorder.answers = [[fx.StartTimer(("k",), 5.0)]]
+    driver.handle(opened())
+    driver.stop()
+    driver.handle(opened())
+    assert not clock.getDelayedCalls()
+    assert len(recorder.log) == 1
