@@ -60,7 +60,7 @@ def test_two_agents_cannot_share_a_directory(tmp_path: Path) -> None:
 def test_a_broken_file_is_one_clear_sentence(tmp_path: Path, content: bytes) -> None:
     """It names the file and what to do, and frees the lock."""
     (tmp_path / "checkpoints.db").write_bytes(content)
-    with pytest.raises(UnavailableError, match="cannot be used .* move its directory away"):
+    with pytest.raises(UnavailableError, match=r"cannot be used .* move its directory away"):
         CheckpointStore(str(tmp_path))
     (tmp_path / "checkpoints.db").unlink()
     CheckpointStore(str(tmp_path)).close()

@@ -38,7 +38,7 @@ def unpack(box: Path, data: bytes, name: str, limit: int = 1 << 20) -> None:
 def tar(*members: tuple[tarfile.TarInfo, bytes], mode: str = "w") -> bytes:
     """A tar of these members."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]  # mode varies
+    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
         for info, content in members:
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
