@@ -341,7 +341,7 @@ def test_shutdown_spares_running_tasks(launcher: Launcher) -> None:
 def test_left_alone_it_ends(launcher: Launcher) -> None:
     """Without a client and without a task the launcher leaves, and its socket with it."""
     launcher.ask("SHUTDOWN")
-    launcher.start(idle_s=0)
+    launcher.start(idle_s=2)  # long enough to connect first
     pid = launcher.pid
     launcher.sock.close()
     until(lambda: not alive(pid) and not launcher.socket.exists(), "the launcher's end")
