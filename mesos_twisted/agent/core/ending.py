@@ -10,6 +10,7 @@ from __future__ import annotations
 from mesos_twisted.agent.core import gc, paths, rows
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
+    Count,
     Effect,
     Forget,
     Log,
@@ -112,8 +113,10 @@ def executor_over(
         return
     executor.state = ExecutorState.TERMINATED
     executor.exit_status = status
-    for name in ("registration", "shutdown", "reregistration"):
-        out.append(CancelTimer((name, framework.id, executor.id, executor.container_id)))
+    out.append(Count("slave/executors_terminated"))
+    if executor.kind is ExecutorKind.CUSTOM:
+        for name in ("shutdown", "reregistration"):
+            out.append(CancelTimer((name, framework.id, executor.id, executor.container_id)))
     if executor.kind is not ExecutorKind.COMMAND:
         message = agentlink.ExitedExecutor(
             framework_id=framework.id,

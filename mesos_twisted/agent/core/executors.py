@@ -45,6 +45,9 @@ from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId
 from mesos_twisted.protocol.states import TERMINAL
 
+#: Stands for a grace that nobody overrode: the executor knows the task's kill policy.
+_EXECUTORS_OWN = -1.0
+
 _Event = m.ExecutorEvent
 _Type = m.ExecutorEventType
 _Reason = m.TaskStatusReason
@@ -168,7 +171,11 @@ def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) 
         return
     for task in list(executor.live):
         if task.kill is not None and not task.queued:
-            _send_kill(out, executor, task, None)
+            policy = None
+            if task.kill.grace_s != _EXECUTORS_OWN:
+                grace = m.DurationInfo(nanoseconds=round(task.kill.grace_s * 1e9))
+                policy = m.KillPolicy(grace_period=grace)
+            _send_kill(out, executor, task, policy)
     if not executor.ever_sent and not any(True for _ in executor.live):
         shut_down(state, out, framework, executor, event.now)
         return
@@ -290,7 +297,6 @@ def _update(
             container_status=status.container_status or updates.container_status(state, task),
         )
         updates.report(state, out, framework, executor, task, complete)
-        out.append(Count("slave/valid_status_updates"))
         if status.state in TERMINAL and executor.state is ExecutorState.RUNNING:
             cpus, mem, _ = environment.executor_share(executor)
             out.append(UpdateContainer(executor.container_id, cpus, mem))
@@ -322,7 +328,10 @@ def kill(
         return
     if not task.queued:
         if task.kill is None:
-            task.kill = Kill(started=now, grace_s=0.0)
+            grace_s = _EXECUTORS_OWN
+            if policy is not None and policy.grace_period is not None:
+                grace_s = policy.grace_period.nanoseconds / 1e9
+            task.kill = Kill(started=now, grace_s=grace_s)
             out.append(rows.task(executor, task))
         _send_kill(out, executor, task, policy)
         return

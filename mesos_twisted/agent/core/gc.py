@@ -7,7 +7,7 @@ with an almost full disk everything that is over goes at once. Times are seconds
 from __future__ import annotations
 
 from mesos_twisted.agent.core import paths
-from mesos_twisted.agent.core.effects import Count, DeletePath, Effect, Forget
+from mesos_twisted.agent.core.effects import DeletePath, Effect, Forget
 from mesos_twisted.agent.core.state import AgentState, CompletedExecutor, Garbage, Policy
 from mesos_twisted.protocol.ids import ExecutorId, FrameworkId
 
@@ -47,7 +47,6 @@ def collect(state: AgentState, out: list[Effect], used_fraction: float, now: flo
     for path in [path for path, item in state.garbage.items() if now - item.since >= allowed]:
         item = state.garbage.pop(path)
         out.append(DeletePath(path))
-        out.append(Count("gc/path_removals_succeeded"))
         if item.row is not None:
             out.append(Forget(item.row))
 

@@ -12,7 +12,6 @@ import msgspec
 from mesos_twisted.agent.core import ending, frameworks, rows, run, updates
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
-    Count,
     Effect,
     Log,
     Reconnect,
@@ -185,7 +184,6 @@ def ping_timed_out(state: AgentState, out: list[Effect]) -> None:
     if state.phase is not Phase.RUNNING:
         return
     state.phase = Phase.DISCONNECTED
-    out.append(Count("slave/ping_timeouts"))
     text = f"No ping from the master in {state.ping_timeout_s:g} s"
     out.append(Log("warn", text))
     out.append(Reconnect(text))

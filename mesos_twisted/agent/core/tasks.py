@@ -11,6 +11,7 @@ from __future__ import annotations
 from mesos_twisted.agent.core import environment, group, rows, updates, words
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
+    Count,
     DestroyContainer,
     Effect,
     LaunchContainer,
@@ -124,7 +125,8 @@ def supervise(
     info = task.info
     limit = info.max_completion_time
     if limit is not None and limit.nanoseconds > 0:
-        left = task.launched + limit.nanoseconds / 1e9 - now
+        began = task.statuses[0].timestamp or task.launched
+        left = began + limit.nanoseconds / 1e9 - now
         out.append(StartTimer(("completion", task.framework_id, task.id), max(0.0, left)))
     if (info.health_check is None and info.check is None) or task.container_id is None:
         return
@@ -441,4 +443,5 @@ def launch_failed(
         )
         fields = (("framework_id", framework.id), ("task_id", task.id), ("why", message))
         out.append(Log("warn", "Task {task_id} could not be launched: {why}", fields))
+        out.append(Count("slave/container_launch_errors"))
     group.member_failed(state, out, framework, executor, task, now)

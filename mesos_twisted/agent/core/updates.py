@@ -130,6 +130,7 @@ def report(
         if status.state in TERMINAL:
             ending.complete_task(state, out, framework, executor, task, status.timestamp or 0.0)
         return True
+    out.append(Count("slave/valid_status_updates"))
     enqueue(state, out, framework.id, task.id, executor.id, status, executor.kind)
     if status.state in TERMINAL:
         out.append(Count(_COUNTERS.get(status.state, "slave/tasks_failed")))
@@ -230,7 +231,6 @@ def acknowledge(
         fields = (("framework_id", framework_id), ("task_id", task_id))
         text = "Ignoring an acknowledgement of task {task_id} that nothing waits for"
         out.append(Log("debug", text, fields))
-        out.append(Count("slave/invalid_status_update_acknowledgements"))
         return
     status = stream.pending.popleft()
     number = stream.acknowledged
