@@ -292,6 +292,20 @@ class World:
             self.feed(ev.TimerFired(("update", framework_id, task_id), self.now))
             self.feed(ev.TimerFired(("kill", framework_id, task_id), self.now))
 
+    def launch_timeout(self, which: int) -> None:
+        waiting = [*self.preparing, *self.launching, *sorted(self.running)]
+        if waiting and which % 4 == 0:
+            key = ("launch", waiting[which % len(waiting)])
+            container = self.state.containers.get(ContainerId(key[1]))
+            if container is not None and container.pid is None:
+                self.feed(ev.TimerFired(key, self.now))
+
+    def shut_down_executor(self, which: int) -> None:
+        name = f"{'cd'[which % 2]}{which // 2 % 2}"
+        if which % 3 == 0:
+            message = agentlink.ShutdownExecutor(framework_id=FRAMEWORK, executor_id=name)
+            self.feed(ev.MasterSaid(LINK, message, self.now))
+
     def executor_of(self, container_id: ContainerId) -> str | None:
         container = self.state.containers.get(container_id)
         custom = container is not None and container.executor_id.startswith("c")
@@ -383,3 +397,18 @@ class World:
         """Every process whose end was known is reported as it ended, restarts or not."""
         for task_id, status in self.fates.items():
             assert words.wait_words(status) in self.last_words[task_id], (task_id, status)
+
+
+class DepartingWorld(World):
+    """Frameworks may be shut down at any time: nobody is owed an update then."""
+
+    def note_row(self, key: str, value: bytes) -> None:
+        """Nothing is kept of what was said."""
+
+    def hear(self, update: agentlink.StatusUpdate) -> None:
+        assert update.status.uuid is not None
+        self.heard.append((update.status.task_id.value, update.status.uuid))
+
+    def shut_down_framework(self, which: int) -> None:
+        message = agentlink.ShutdownFramework(framework_id=FRAMEWORK)
+        self.feed(ev.MasterSaid(LINK, message, self.now))

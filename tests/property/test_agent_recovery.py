@@ -47,6 +47,8 @@ ACTIONS = (
     "acknowledge",
     "relink",
     "timer",
+    "launch_timeout",
+    "shut_down_executor",
     "subscribe",
     "executor_update",
     "executor_update",
@@ -110,8 +112,13 @@ def _ends_well(steps: list[tuple[str, int, int | None]]) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_long_histories_with_rare_crashes_end_well(seed: int) -> None:
     """The same over long histories, where crashes are rare and much goes on at once."""
+    steps = _history(seed)
+    _ends_well(steps)
+
+
+def _history(seed: int) -> list[tuple[str, int, int | None]]:
     dice = random.Random(seed)
-    steps = [
+    return [
         (
             dice.choice(ACTIONS[:-2] if dice.random() < 0.95 else ACTIONS),
             dice.randrange(40),
@@ -119,7 +126,26 @@ def test_long_histories_with_rare_crashes_end_well(seed: int) -> None:
         )
         for _ in range(150)
     ]
-    _ends_well(steps)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_framework_shut_down_at_any_time_leaves_nothing(seed: int) -> None:
+    """No process, no row, no update and no record of it stays, crashes or not."""
+    world = agent_world.DepartingWorld()
+    world.start()
+    for at, (action, which, fuse) in enumerate(_history(seed)):
+        world.fuse = fuse
+        try:
+            getattr(world, "shut_down_framework" if at % 40 == 39 else action)(which)
+        except agent_world.Crashed:
+            world.start()
+        world.fuse = None
+    world.shut_down_framework(0)
+    world.quiesce()
+    state = world.state
+    assert not state.frameworks and not state.streams and not state.containers
+    assert not world.running
+    assert {key.split("/")[0] for key in world.rows} <= {"agent", "boot_id", "done"}
 
 
 @given(STEPS)
