@@ -340,7 +340,9 @@ def test_shutdown_spares_running_tasks(launcher: Launcher) -> None:
 
 def test_left_alone_it_ends(launcher: Launcher) -> None:
     """Without a client and without a task the launcher leaves, and its socket with it."""
+    first = launcher.pid
     launcher.ask("SHUTDOWN")
+    until(lambda: not alive(first), "the first launcher's end")
     launcher.start(idle_s=2)  # long enough to connect first
     pid = launcher.pid
     launcher.sock.close()
