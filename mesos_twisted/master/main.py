@@ -52,6 +52,7 @@ class _Process:
         self._reactor = reactor
         self._status = 0
         self._ending = False
+        self._frozen = False
         self._notifier = Notifier(os.environ)
         self._timers = Timers(reactor)
         self._watch = LoopWatch(self._timers, self._notifier, config.max_loop_lag)
@@ -100,6 +101,11 @@ class _Process:
             self.end(70, "the master cannot start")
 
     def _serving(self) -> None:
+        if not self._frozen:
+            # What lives as long as the process is not looked at again by the collector.
+            self._frozen = True
+            gc.collect()
+            gc.freeze()
         self._notifier.ready("Serving")
 
     def _stop_service(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 from collections.abc import Callable
@@ -180,7 +179,6 @@ class MasterService:
         Raises UnavailableError when the port is taken.
         """
         config = self.config
-        self._ready = ready
         self.listener = listen_tls(
             self._reactor,
             config.ip,
@@ -191,10 +189,15 @@ class MasterService:
         )
         port = self.listener.port_number
         self.state.info = setup.master_info(config, self.state.info.id, port)
+        self.log.info("Listening on {ip}:{port}", ip=config.ip, port=port)
+        self.contend(ready)
+
+    def contend(self, ready: Callable[[], None]) -> None:
+        """The part of `start` after listening: lead, or follow who does."""
+        self._ready = ready
         self.links.accepting = False
         self.driver.start()
         self.upkeep.start()
-        self.log.info("Listening on {ip}:{port}", ip=config.ip, port=port)
         self._elector.start(self.state.info, self._led)
 
     def reload(self) -> None:
@@ -266,9 +269,6 @@ class MasterService:
             ev.Recovered(self._now(), found.agents, found.unreachable, found.gone, weights)
         )
         self.links.accepting = True
-        # What lives as long as the process is not looked at again by the collector.
-        gc.collect()
-        gc.freeze()
         self._ready()
 
     def _not_recovered(self, failure: Failure) -> None:

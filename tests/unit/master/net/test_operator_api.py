@@ -1,0 +1,288 @@
+"""The operator's calls, pages and streams."""
+
+from typing import Any
+
+import pytest
+
+from mesos_twisted.master.views.pages import SUMMARY_STATES
+from mesos_twisted.protocol import codec_protobuf
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.security.core.principal import Role
+from mesos_twisted.testing.master_service import Make, MasterWorld, whole
+
+READS = [
+    "GET_HEALTH",
+    "GET_FLAGS",
+    "GET_VERSION",
+    "GET_METRICS",
+    "GET_LOGGING_LEVEL",
+    "GET_STATE",
+    "GET_AGENTS",
+    "GET_FRAMEWORKS",
+    "GET_EXECUTORS",
+    "GET_OPERATIONS",
+    "GET_TASKS",
+    "GET_ROLES",
+    "GET_WEIGHTS",
+    "GET_MASTER",
+    "GET_QUOTA",
+    "GET_MAINTENANCE_STATUS",
+    "GET_MAINTENANCE_SCHEDULE",
+]
+
+
+@pytest.fixture
+def busy(world: MasterWorld) -> MasterWorld:
+    """A master with an agent, a framework and an offer."""
+    world.registered()
+    world.subscribe()
+    world.clock.advance(0.01)
+    return world
+
+
+def strip(document: Any) -> Any:
+    """Without empty lists, which only JSON shows."""
+    if isinstance(document, dict):
+        return {key: strip(value) for key, value in document.items() if value != []}
+    return [strip(item) for item in document] if isinstance(document, list) else document
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_reads_in_both_encodings(busy: MasterWorld, kind: str) -> None:
+    """Every reading call answers its own type, the same in JSON and protobuf."""
+    body = {"type": kind, "get_metrics": {}}
+    status, document = busy.call(body)
+    assert status == 200 and document["type"] == kind
+    status, raw = busy.call(body, accept="application/x-protobuf")
+    response = codec_protobuf.decode(m.MasterResponse, raw)
+    assert status == 200 and response.type is m.MasterResponseType(kind)
+    if kind == "GET_STATE":
+        assert response.get_state is not None and response.get_state.get_agents is not None
+        found = response.get_state.get_agents.agents[0].agent_info.hostname
+        assert found == document["get_state"]["get_agents"]["agents"][0]["agent_info"]["hostname"]
+        assert list(document["get_state"]) == [
+            "get_tasks",
+            "get_executors",
+            "get_frameworks",
+            "get_agents",
+        ]
+
+
+def test_longer_paths_are_the_same(busy: MasterWorld) -> None:
+    """Some clients post to /api/v1/operator."""
+    body = {"type": "GET_HEALTH"}
+    assert whole(busy.request("POST", "/api/v1/operator", body))[0] == 200
+    assert whole(busy.request("POST", "/master/api/v1", body))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({}, 400, "Expecting 'type' to be present"),
+        ({"type": "READ_FILE"}, 400, "Expecting 'read_file' to be present"),
+        ({"type": "DRAIN_AGENT"}, 501, "DRAIN_AGENT is not built into"),
+        ({"type": "TEARDOWN", "teardown": {"framework_id": {"value": "x"}}}, 400, "No framework"),
+        (
+            {"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": [{"weight": -1}]}},
+            400,
+            "role",
+        ),
+    ],
+)
+def test_refused_calls(world: MasterWorld, body: object, status: int, words: str) -> None:
+    """Each says in a sentence why."""
+    found, text = world.call(body)
+    assert found == status and words in text
+
+
+def test_weights_are_stored_and_shown(world: MasterWorld) -> None:
+    """By call and by page; both pages show them."""
+    weigh = {"weight_infos": [{"role": "a", "weight": 2.5}]}
+    assert world.call({"type": "UPDATE_WEIGHTS", "update_weights": weigh})[0] == 200
+    assert whole(world.request("PUT", "/weights", [{"role": "b", "weight": 3.0}]))[0] == 200
+    assert world.get("/weights")[1] == [
+        {"role": "a", "weight": 2.5},
+        {"role": "b", "weight": 3.0},
+    ]
+    assert len(world.call({"type": "GET_WEIGHTS"})[1]["get_weights"]["weight_infos"]) == 2
+    assert whole(world.request("PUT", "/weights", {"role": "b"}))[0] == 400
+
+
+def test_teardown(busy: MasterWorld) -> None:
+    """A form field names the framework; afterwards it is history."""
+    framework_id = next(iter(busy.service.state.frameworks))
+    answer = busy.request("POST", "/teardown", f"frameworkId={framework_id}".encode())
+    assert answer.status == 200
+    page = busy.get("/frameworks")[1]
+    assert [one["id"] for one in page["completed_frameworks"]] == [framework_id]
+    assert page["frameworks"] == []
+
+
+def test_frameworks_see_their_own_only(busy: MasterWorld) -> None:
+    """What a principal may not see is left out of every page."""
+    other: dict[str, Any] = {"role": Role.FRAMEWORK, "name": "other"}
+    own: dict[str, Any] = {"role": Role.FRAMEWORK, "name": "framework"}
+    assert busy.get("/state", **other)[1]["frameworks"] == []
+    assert len(busy.get("/state", **own)[1]["frameworks"]) == 1
+    assert "flags" not in busy.get("/state", **other)[1]
+    assert busy.get("/flags", **other)[0] == 403
+    call = {"type": "GET_FRAMEWORKS"}
+    assert busy.call(call, **other)[1]["get_frameworks"]["frameworks"] == []
+    assert len(busy.call(call, **own)[1]["get_frameworks"]["frameworks"]) == 1
+    assert busy.get("/state-summary", **other)[1]["frameworks"] == []
+
+
+def test_frameworks_may_not_operate(busy: MasterWorld) -> None:
+    """A framework cannot end another's, nor set weights."""
+    framework_id = next(iter(busy.service.state.frameworks))
+    other: dict[str, Any] = {"role": Role.FRAMEWORK, "name": "other"}
+    teardown = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework_id}}}
+    assert busy.call(teardown, **other)[0] == 403
+    weigh = {"weight_infos": [{"role": "a", "weight": 2.5}]}
+    assert busy.call({"type": "UPDATE_WEIGHTS", "update_weights": weigh}, **other)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/state",
+        "/state/",
+        "/master/state",
+        "/master/state.json",
+        "/state-summary",
+        "/slaves",
+        "/frameworks",
+        "/tasks",
+        "/roles",
+        "/weights",
+        "/quota",
+        "/maintenance/schedule",
+        "/maintenance/status",
+        "/metrics/snapshot",
+        "/metrics",
+        "/flags",
+    ],
+)
+def test_pages_need_a_principal(busy: MasterWorld, path: str) -> None:
+    """200 with one, 401 and its realm without."""
+    assert busy.get(path)[0] == 200
+    assert busy.request("GET", path, role=None).status == 401
+    assert busy.request("DELETE", "/state").status == 405
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/version", "/", "/redirect"])
+def test_open_pages(world: MasterWorld, path: str) -> None:
+    """These tell nothing secret."""
+    assert world.request("GET", path, role=None).status in (200, 307)
+
+
+def test_unknown_paths(world: MasterWorld) -> None:
+    """404 in Mesos's words; /redirect has nothing below it."""
+    assert world.get("/nonexistent") == (404, "404 Not Found.")
+    assert world.get("/redirect/state")[0] == 404
+
+
+def test_jsonp(world: MasterWorld) -> None:
+    """A function's name is taken, a script is not."""
+    status, text = world.get("/state?jsonp=cb")
+    assert status == 200 and text.startswith('cb({"version"') and text.endswith(");")
+    assert world.get("/state?jsonp=alert(1)//")[0] == 400
+    assert world.get("/version?jsonp=a.b")[1].startswith("a.b({")
+
+
+def test_the_state_page(busy: MasterWorld) -> None:
+    """Its keys are Mesos's, and its numbers of agents are floats."""
+    page = busy.get("/state")[1]
+    assert page["activated_slaves"] == 1.0 and page["leader_info"]["id"] == page["id"]
+    agent, framework = page["slaves"][0], page["frameworks"][0]
+    assert agent["attributes"] == {"rack": "r1"}
+    assert agent["offered_resources"]["cpus"] == 8.0 and agent["reserved_resources"] == {}
+    assert list(framework)[:6] == [
+        "id",
+        "name",
+        "used_resources",
+        "offered_resources",
+        "capabilities",
+        "hostname",
+    ]
+    assert framework["offers"][0]["slave_id"] == agent["id"]
+    for name in ("tasks", "unreachable_tasks", "completed_tasks", "executors"):
+        assert framework[name] == []
+    summary = busy.get("/state-summary")[1]
+    assert set(SUMMARY_STATES) <= set(summary["slaves"][0])
+    assert busy.get("/slaves?slave_id=nobody")[1]["slaves"] == []
+
+
+def test_cached_agents_follow_their_changes(busy: MasterWorld) -> None:
+    """A page made again shows what changed meanwhile."""
+    assert busy.get("/state")[1]["slaves"][0]["offered_resources"]["cpus"] == 8.0
+    framework_id = next(iter(busy.service.state.frameworks))
+    busy.request("POST", "/teardown", f"frameworkId={framework_id}".encode())
+    assert busy.get("/state")[1]["slaves"][0]["offered_resources"]["cpus"] == 0.0
+
+
+def test_operator_stream(world: MasterWorld) -> None:
+    """The state first, then its changes, and heartbeats."""
+    stream = world.open("/api/v1", {"type": "SUBSCRIBE"})
+    first, beat = stream.events()
+    assert first["type"] == "SUBSCRIBED" and beat == {"type": "HEARTBEAT"}
+    assert first["subscribed"]["heartbeat_interval_seconds"] == 15.0
+    assert first["subscribed"]["get_state"]["get_agents"]["agents"] == []
+    world.registered()
+    world.subscribe()
+    assert [event["type"] for event in stream.events()] == ["AGENT_ADDED", "FRAMEWORK_ADDED"]
+    assert world.service.state.operator_subscribers == 1
+    stream.writer.lost("gone")
+    assert world.service.state.operator_subscribers == 0
+
+
+def test_streams_show_what_one_may_see(world: MasterWorld) -> None:
+    """A framework is not told of another's framework."""
+    stream = world.open("/api/v1", {"type": "SUBSCRIBE"}, role=Role.FRAMEWORK, name="other")
+    stream.events()
+    world.subscribe()
+    assert "FRAMEWORK_ADDED" not in [event["type"] for event in stream.events()]
+
+
+def test_the_oldest_stream_is_dropped(make: Make) -> None:
+    """There are never more than the flag says."""
+    world = make(max_operator_event_stream_subscribers=2)
+    streams = [world.open("/api/v1", {"type": "SUBSCRIBE"}) for _ in range(3)]
+    assert [stream.ended for stream in streams] == [True, False, False]
+
+
+def test_the_master_log(make: Make, tmp_path: Any) -> None:
+    """Shown when a file is named, by page and by call."""
+    path = tmp_path / "log"
+    path.write_text("one line\n")
+    world = make(external_log_file=str(path))
+    assert world.get("/files/read?path=/master/log&offset=0")[1] == {
+        "data": "one line\n",
+        "offset": 0,
+    }
+    read = {"type": "READ_FILE", "read_file": {"path": "/master/log", "offset": 4}}
+    assert world.call(read)[1]["read_file"]["size"] == 9
+    refused = {"role": Role.FRAMEWORK, "name": "other"}
+    assert world.get("/files/read?path=/master/log&offset=0", **refused)[0] == 403
+
+
+def test_logging_level(world: MasterWorld) -> None:
+    """More for a while, then what the flags say."""
+    body = {
+        "type": "SET_LOGGING_LEVEL",
+        "set_logging_level": {"level": 1, "duration": {"nanoseconds": 5_000_000_000}},
+    }
+    level = {"type": "GET_LOGGING_LEVEL"}
+    assert world.call(body)[0] == 200
+    assert world.call(level)[1]["get_logging_level"]["level"] == 1
+    world.clock.advance(6.0)
+    assert world.call(level)[1]["get_logging_level"]["level"] == 0
+
+
+def test_metrics(busy: MasterWorld) -> None:
+    """Both pages show the state's gauges and the counters."""
+    page = busy.get("/metrics/snapshot")[1]
+    assert page["master/slaves_active"] == 1.0 and page["master/cpus_total"] == 8.0
+    assert page["master/outstanding_offers"] == 1.0 and page["master/elected"] == 1.0
+    assert "mesos_master_slaves_active 1\n" in busy.get("/metrics")[1]
+    assert busy.get("/metrics/snapshot?timeout=x")[0] == 400

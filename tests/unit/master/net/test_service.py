@@ -1,0 +1,121 @@
+"""Leading, following, recovering and stopping."""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mesos_twisted.errors import UnavailableError
+from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.registry.memory import MemoryRegistry
+from mesos_twisted.registry.operations import AdmitAgent, Snapshot
+from mesos_twisted.testing.master_service import Make
+
+
+class Follower:
+    """An elector that says another leads, until the test says more."""
+
+    def start(
+        self, candidate: m.MasterInfo, changed: Callable[[m.MasterInfo | None, bool], None]
+    ) -> None:
+        self.changed = changed
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+
+OTHER = m.MasterInfo(id="o", ip=1, port=5050, hostname="other.example", pid="master@1.1.1.1:5050")
+
+
+def test_a_follower_redirects(make: Make) -> None:
+    """Path and query are kept; without a leader it is 503."""
+    elector = Follower()
+    world = make(elector=elector)
+    assert world.request("GET", "/state").status == 503
+    elector.changed(OTHER, False)
+    assert world.ready == 1
+    answer = world.request("GET", "/state?jsonp=x")
+    assert (answer.status, answer.headers) == (
+        307,
+        (("Location", "//other.example:5050/state?jsonp=x"),),
+    )
+    assert world.request("GET", "/redirect").headers[0][1] == "//other.example:5050"
+    assert world.request("POST", "/api/v1/scheduler", {}).status == 307
+    for path in ("/health", "/version", "/flags", "/metrics/snapshot"):
+        assert world.request("GET", path).status == 200
+    _, transport = world.agent()
+    assert transport.closed
+
+
+def test_a_leader_that_is_not_one_any_more_stops(make: Make) -> None:
+    """It cannot know what the other has decided."""
+    elector = Follower()
+    world = make(elector=elector)
+    elector.changed(world.service.state.info, True)
+    elector.changed(OTHER, False)
+    assert world.stopped[0][0] == 1
+
+
+class Waiting(MemoryRegistry):
+    """A registry that answers when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loading: Deferred[Snapshot] = Deferred()
+
+    def load(self) -> Deferred[Snapshot]:
+        return self.loading
+
+
+def test_nothing_is_served_before_recovery(make: Make) -> None:
+    """A leader that has not read its registry answers 503."""
+    registry = Waiting()
+    world = make(registry=registry)
+    assert world.get("/state") == (503, "Master has not finished recovery")
+    assert world.get("/readyz")[0] == 503 and world.ready == 0
+    registry.loading.callback(Snapshot(3, (m.AgentInfo(hostname="h", id=m.AgentID(value="a")),)))
+    page = world.get("/state")[1]
+    assert [one["id"] for one in page["recovered_slaves"]] == ["a"]
+    assert world.get("/readyz")[0] == 200 and world.ready == 1
+
+
+def test_a_registry_that_does_not_answer_ends_the_master(make: Make) -> None:
+    """Within the time of the flag."""
+    world = make(registry=Waiting())
+    world.clock.advance(61.0)
+    assert world.stopped[0][0] == 75 and "--registry_fetch_timeout" in world.stopped[0][1]
+
+
+class Failing(MemoryRegistry):
+    """A registry whose disk is full."""
+
+    def apply(self, operations: object) -> Deferred[int]:
+        return fail(UnavailableError("The disk is full"))
+
+
+def test_a_registry_that_fails_ends_the_master(make: Make) -> None:
+    """An agent is never told what is not stored."""
+    world = make(registry=Failing())
+    link, transport = world.agent()
+    from mesos_twisted.testing.master_service import register
+
+    link.dataReceived(agentlink.frame(register()))
+    assert world.stopped == [(75, "The registry was not written: The disk is full")]
+    assert transport.records() == []
+
+
+def test_an_agent_is_known_to_the_next_master(make: Make) -> None:
+    """What one admitted, the next expects back."""
+    registry = MemoryRegistry()
+    _, _, agent_id = make(registry=registry).registered()
+    assert agent_id in make(registry=MemoryRegistry(registry.records)).service.state.recovered
+
+
+def test_admission_needs_an_id() -> None:
+    """An operation that cannot be stored is refused before anything is written."""
+    registry = MemoryRegistry()
+    try:
+        registry.apply([AdmitAgent(m.AgentInfo(hostname="h"))])
+    except Exception as error:
+        assert "without an id" in str(error)
+    assert registry.records == {}
