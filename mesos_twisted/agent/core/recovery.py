@@ -97,11 +97,11 @@ def _same_agent(
 ) -> bool:
     """Is the agent still the one that the rows tell of? False: it may not start."""
     if read.agent is None:
-        if read.tasks:
+        if any(key != paths.BOOT_KEY for key in records):
             out.append(
                 Log("error", "The row of the agent's own id is gone: starting as a new agent")
             )
-            _forget_all(read, records, out)
+            _forget_all(records, out)
         return True
     problem = compatibility.check(state.policy.reconfiguration_policy, read.agent.info, state.info)
     if problem is None:
@@ -113,7 +113,7 @@ def _same_agent(
         # Nothing runs any more, so nothing ties us to the old id.
         fields = (("why", problem.sentence),)
         out.append(Log("warn", "Starting as a new agent after a reboot: {why}", fields))
-        _forget_all(read, records, out)
+        _forget_all(records, out)
         read.agent = None
         return True
     out.append(Log("error", "{why}", (("why", problem.sentence),)))
@@ -121,7 +121,7 @@ def _same_agent(
     return False
 
 
-def _forget_all(read: Read, records: Mapping[str, bytes], out: list[Effect]) -> None:
+def _forget_all(records: Mapping[str, bytes], out: list[Effect]) -> None:
     out.extend(Forget(key) for key in sorted(records) if key != paths.BOOT_KEY)
 
 

@@ -116,7 +116,7 @@ def test_a_task_sees_its_own_environment_first(world: World) -> None:
     assert env["PATH"] == "/mine" and env["A"] == "b"
     assert env["MESOS_ALLOCATION_ROLE"] == "web"
     assert env["MESOS_SANDBOX"] == env["MESOS_DIRECTORY"]
-    assert env["MESOS_TASK_ID" if "MESOS_TASK_ID" in env else "MESOS_EXECUTOR_ID"] == "t"
+    assert env["MESOS_EXECUTOR_ID"] == "t"
     assert "MESOS_EXECUTOR_AUTHENTICATION_TOKEN" not in env
 
 
@@ -286,3 +286,44 @@ def test_a_shut_down_framework_leaves_without_updates(world: World) -> None:
     assert world.sent() == []
     assert not world.state.frameworks and not world.state.streams
     assert not [key for key in world.rows if key.startswith(("task/", "update/", "framework/"))]
+
+
+def test_shutting_a_command_executor_down_kills_its_task(world: World) -> None:
+    """Within the executor's shutdown grace; it is told as killed."""
+    container_id = world.running_task()
+    world.say(agentlink.ShutdownExecutor(framework_id="f", executor_id="t"))
+    assert ef.StartTimer(("kill", "f", "t"), 5.0) in world.last
+    world.exits(container_id, 15)
+    assert world.statuses()[-1].state is m.TaskState.TASK_KILLED
+
+
+def test_no_task_is_started_while_the_agent_is_not_registered(world: World) -> None:
+    """A launch that crosses a re-registration is left to the master's reconciliation."""
+    world.say(agentlink.Ping(connected=False))
+    world.run(world.task())
+    assert world.of(ef.PrepareSandbox) == []
+
+
+def test_a_launch_outcome_for_nobody_is_cleaned_up(world: World) -> None:
+    """A process that no record tells of is destroyed and then forgotten."""
+    world.feed(ev.ContainerLaunched("stray", 5, world.now))
+    assert world.of(ef.DestroyContainer) == [ef.DestroyContainer("stray")]
+    world.exits("stray", 9)
+    assert world.of(ef.ForgetContainer) == [ef.ForgetContainer("stray")]
+
+
+def test_the_end_before_the_news_of_the_start_is_told_in_order(world: World) -> None:
+    """A very short task still starts and runs before it finishes."""
+    world.run(world.task())
+    container_id = world.container("t")
+    world.sandbox_ready(container_id)
+    world.exits(container_id, 0)
+    assert world.states() == ["TASK_STARTING", "TASK_RUNNING", "TASK_FINISHED"]
+
+
+def test_a_memory_limit_above_the_request_is_the_containers(world: World) -> None:
+    """`limits` raise what the task may use."""
+    world.run(world.task(limits={"mem": m.ValueScalar(value=512.0)}))
+    world.sandbox_ready(world.container("t"))
+    [launch] = world.of(ef.LaunchContainer)
+    assert launch.mem_bytes == 512 << 20

@@ -320,3 +320,34 @@ def test_an_update_needs_a_uuid_and_the_right_source(world: World) -> None:
     executor = m.TaskStatusSource.SOURCE_EXECUTOR
     staging = sentence(uuid=b"x" * 16, source=executor, state=m.TaskState.TASK_STAGING)
     assert "Received TASK_STAGING from executor e of framework f" in staging
+
+
+def test_the_first_terminal_update_counts(world: World) -> None:
+    """A second one is acknowledged to the executor and goes no further."""
+    started(world)
+    world.update("t", FINISHED, b"u" * 16)
+    world.update("t", m.TaskState.TASK_FAILED, b"v" * 16)
+    assert world.states() == ["TASK_FINISHED"]
+    assert world.to_executor()[0].acknowledged.uuid == b"v" * 16
+
+
+def test_a_kill_is_repeated_to_an_executor_that_comes_back(world: World) -> None:
+    """The KILL it may have missed over our restart, with the same grace."""
+    started(world)
+    world.update("t", RUNNING, b"u" * 16)
+    world.kill(grace_s=4)
+    world.boot()
+    world.register()
+    world.subscribe(connection=5)
+    kills = [event.kill for event in world.to_executor() if event.kill is not None]
+    assert [kill.kill_policy.grace_period.nanoseconds for kill in kills] == [4_000_000_000]
+
+
+def test_a_launch_that_fails_names_its_reason(world: World) -> None:
+    """REASON_CONTAINER_LAUNCH_FAILED with the containerizer's sentence."""
+    run(world)
+    world.sandbox_ready(container(world))
+    world.feed(ev.ContainerLaunchFailed(container(world), "no such file", world.now))
+    [told] = world.statuses()
+    assert told.reason is m.TaskStatusReason.REASON_CONTAINER_LAUNCH_FAILED
+    assert told.message == "Failed to launch container: no such file"
