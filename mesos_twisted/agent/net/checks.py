@@ -128,7 +128,6 @@ class CheckRunner:
         run.timers.append(self._timers.after(after_s, lambda: self._spawn(self._once(run, plan))))
 
     async def _once(self, run: _Run, plan: Plan) -> None:
-        began = self._timers.seconds()
         outcome = await self._outcome(run, plan)
         if run.stopped:
             return
@@ -147,8 +146,7 @@ class CheckRunner:
             )
         )
         if not run.stopped:
-            took = self._timers.seconds() - began
-            self._again(run, plan, max(plan.interval_s - took, 0.0) if took else plan.interval_s)
+            self._again(run, plan, plan.interval_s)
 
     async def _outcome(self, run: _Run, plan: Plan) -> Outcome:
         try:

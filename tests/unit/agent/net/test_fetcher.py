@@ -1,4 +1,4 @@
-"""A sandbox is filled by processes of the task's user; the cache downloads once and forgets the oldest."""
+"""Sandboxes are filled by processes of the task's user; the cache downloads a file once."""
 
 import json
 from pathlib import Path
