@@ -123,7 +123,7 @@ def register(
     other = state.agents.get(state.agent_at.get(said.pid, AgentId("")))
     if other is not None and other.address == event.address:
         # The address is the agent's alone, so what registered from it before has no future.
-        leave(state, other, out)
+        leave(state, other, out, "registered")
     agent_id = state.new_agent_id()
     info = msgspec.structs.replace(said.info, id=m.AgentID(value=agent_id))
     what = Admitting(link, agent_id, info, said, event.address)
@@ -156,6 +156,9 @@ def reregister(
     if agent_id in state.gone:
         _refuse(link, "Agent has been marked gone", out)
         return
+    if state.agent_of.get(link, agent_id) != agent_id:
+        _refuse(link, "This link is another agent's; one link is for one agent.", out)
+        return
     if link in state.joining or agent_id in state.changing:
         return  # The agent asks again; by then the registry is done with it.
     agent = state.agents.get(agent_id)
@@ -166,7 +169,7 @@ def reregister(
         returning.rejoin(state, agent, said, event.now, out)
     elif agent_id in state.recovered:
         del state.recovered[agent_id]
-        _welcome(state, link, said, event.address, event.now, False, out)
+        _welcome(state, link, said, event.address, event.now, None, out)
     else:
         what = Returning(link, said, event.address)
         number = apply_registry(state, what, MarkReachable(said.info), out)
@@ -201,12 +204,12 @@ def _welcome(
     said: agentlink.Reregister,
     address: str,
     now: float,
-    was_unreachable: bool,
+    news: str | None,
     out: list[Effect],
 ) -> None:
     agent = make(said.info, said.pid, said.version, said.capabilities, link, address, now)
     agent.reregistered_at = now
-    returning.join(state, agent, said, now, was_unreachable, out)
+    returning.join(state, agent, said, now, news, out)
     _enter(state, agent, link, out)
     out.append(notify.count("master/slave_reregistrations"))
 
@@ -227,7 +230,7 @@ def make(
     return Agent(
         AgentId(info.id.value),
         info,
-        total,
+        total.unallocate(),
         offers.parts_of(info, pid, address),
         link,
         address,
@@ -281,7 +284,8 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
                 wait = state.policy.agent_reregister_timeout_s
                 out.append(StartTimer(reregister_key(agent_id), wait))
                 return
-            _welcome(state, what.link, what.said, what.address, now, was_unreachable, out)
+            news = f"{'Unreachable' if was_unreachable else 'Unknown'} agent re-registered"
+            _welcome(state, what.link, what.said, what.address, now, news, out)
         case Marking():
             _marked(state, what, now, out)
         case Removing():
@@ -328,8 +332,8 @@ def mark_unreachable(state: MasterState, agent_id: AgentId, now: float, out: lis
     state.changing[agent_id] = number
 
 
-def leave(state: MasterState, agent: Agent, out: list[Effect]) -> None:
-    """The agent is removed once the registry has forgotten it."""
+def leave(state: MasterState, agent: Agent, out: list[Effect], why: str = "unregistered") -> None:
+    """The agent is removed once the registry has forgotten it; `why` names the metric."""
     if agent.leaving:
         return
     agent.leaving = True
@@ -338,7 +342,7 @@ def leave(state: MasterState, agent: Agent, out: list[Effect]) -> None:
     out.append(CancelTimer(ping_key(agent.agent_id)))
     out.append(CancelTimer(reregister_key(agent.agent_id)))
     out.append(notify.count("master/slave_removals"))
-    out.append(notify.count("master/slave_removals/reason_unregistered"))
+    out.append(notify.count("master/slave_removals/reason_" + why))
     number = apply_registry(state, Removing(agent.agent_id), RemoveAgent(agent.agent_id), out)
     state.changing[agent.agent_id] = number
 

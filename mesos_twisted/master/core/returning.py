@@ -21,6 +21,7 @@ from mesos_twisted.master.core.state import (
     Task,
     static_of,
 )
+from mesos_twisted.master.core.validation.framework import check_info
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ExecutorId, FrameworkId, TaskId
@@ -48,13 +49,13 @@ def join(
     agent: Agent,
     said: agentlink.Reregister,
     now: float,
-    was_unreachable: bool,
+    news: str | None,
     out: list[Effect],
 ) -> None:
-    """An agent that is not in the tables enters them with its tasks and executors; frameworks that
-    have subscribed hear how each of their tasks is."""
+    """An agent that is not in the tables enters them with its tasks and executors. With `news` it
+    was not expected: subscribed frameworks hear how each of their tasks is, with that message."""
     removed = _know_frameworks(state, said, now, out)
-    tasks = _tasks(state, agent, said)
+    tasks = _tasks(state, agent, said, out)
     executors = _executors(state, agent, said)
     used: dict[FrameworkId, Resources] = {}
     for task in tasks:
@@ -66,17 +67,14 @@ def join(
     state.allocator.add_agent(agent.agent_id, spec_of(agent), used)
     for executor in executors:
         books.add_executor(state.frameworks[executor.framework_id], agent, executor)
-    message = (
-        "Unreachable agent re-registered" if was_unreachable else "Unknown agent re-registered"
-    )
     for task in tasks:
         framework = state.frameworks[task.framework_id]
         framework.unreachable.pop(task.task_id, None)
-        if was_unreachable:
+        if news is not None:
             _forget_completed(framework, task.task_id)
         books.add_task(state, framework, agent, task, out)
-        if was_unreachable and framework.connected:
-            notify.send_update(framework, _state_of(task, message, now), out)
+        if news is not None and framework.connected:
+            notify.send_update(framework, _state_of(task, news, now), out)
     _note_history(state, said)
     assert agent.link is not None
     out.append(SendToAgent(agent.link, _answer(state, agent, (), removed)))
@@ -176,7 +174,7 @@ def _update(
     assert not isinstance(total, Problem)
     attributes_changed = said.info.attributes != agent.info.attributes
     agent.info = said.info
-    agent.total = total
+    agent.total = total.unallocate()
     agent.parts = parts_of(said.info, said.pid, agent.address)
     state.allocator.update_agent(agent.agent_id, spec_of(agent), attributes_changed)
 
@@ -192,22 +190,29 @@ def _know_frameworks(
         framework_id = FrameworkId(info.id.value)
         if framework_id in state.completed:
             removed.append(info.id.value)
-        elif framework_id not in state.frameworks:
+        elif framework_id not in state.frameworks and check_info(info) is None:
             frameworks.recover(state, info, now, out)
     return tuple(removed)
 
 
-def _tasks(state: MasterState, agent: Agent, said: agentlink.Reregister) -> list[Task]:
-    found = []
+def _tasks(
+    state: MasterState, agent: Agent, said: agentlink.Reregister, out: list[Effect]
+) -> list[Task]:
+    found: dict[tuple[FrameworkId, TaskId], Task] = {}
     for report in said.tasks:
         framework = state.frameworks.get(FrameworkId(report.framework_id.value))
-        if framework is None:
+        task = None if framework is None else task_from(report, framework)
+        if framework is None or task is None:
             continue
-        task = task_from(report, framework)
-        if task is not None:
-            task.agent_id = agent.agent_id
-            found.append(task)
-    return found
+        if task.task_id in framework.tasks:
+            # Its id was given to another task meanwhile; there can be only one.
+            if agent.link is not None and not task.terminal:
+                kill = agentlink.KillTask(framework_id=task.framework_id, task_id=task.task_id)
+                out.append(SendToAgent(agent.link, kill))
+            continue
+        task.agent_id = agent.agent_id
+        found[(task.framework_id, task.task_id)] = task
+    return list(found.values())
 
 
 def task_from(report: m.Task, framework: Framework) -> Task | None:
@@ -233,7 +238,7 @@ def task_from(report: m.Task, framework: Framework) -> Task | None:
 
 
 def _executors(state: MasterState, agent: Agent, said: agentlink.Reregister) -> list[Executor]:
-    found = []
+    found: dict[tuple[FrameworkId, ExecutorId], Executor] = {}
     for report in said.executors:
         framework = state.frameworks.get(FrameworkId(report.framework_id))
         if framework is None:
@@ -241,16 +246,11 @@ def _executors(state: MasterState, agent: Agent, said: agentlink.Reregister) -> 
         role = framework.roles[0] if framework.roles else "*"
         resources = allocated_from(report.info.resources, role)
         if not isinstance(resources, Problem):
-            found.append(
-                Executor(
-                    framework.framework_id,
-                    ExecutorId(report.info.executor_id.value),
-                    agent.agent_id,
-                    report.info,
-                    resources,
-                )
+            executor_id = ExecutorId(report.info.executor_id.value)
+            found[(framework.framework_id, executor_id)] = Executor(
+                framework.framework_id, executor_id, agent.agent_id, report.info, resources
             )
-    return found
+    return list(found.values())
 
 
 def _state_of(task: Task, message: str, now: float) -> m.TaskStatus:

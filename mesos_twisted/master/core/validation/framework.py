@@ -5,14 +5,16 @@ A Problem's sentence is what the framework reads. Who may use a role is decided 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
+
+import msgspec
 
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core.state import Framework, MasterState
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import FrameworkId, check_id
 from mesos_twisted.resources.roles import ANY_ROLE, check_role
+from mesos_twisted.resources.values import SCALAR_LIMIT
 
 #: The longest time a 64-bit count of nanoseconds holds, in seconds.
 LONGEST_TIMEOUT_S = (2**63 - 1) / 1e9
@@ -64,6 +66,8 @@ def check_update(
 ) -> Problem | None:
     """Why UPDATE_FRAMEWORK may not be applied (code: the HTTP status), or None."""
     new, old = update.framework_info, framework.info
+    if new.principal is None and old.principal is not None:
+        new = msgspec.structs.replace(new, principal=old.principal)
     problem = (
         check_framework(state, new)
         or check_suppressed(roles_of(new), update.suppressed_roles)
@@ -71,7 +75,9 @@ def check_update(
         or _check_unchanged("user", old.user, new.user)
         or _check_unchanged("checkpoint", str(old.checkpoint).lower(), str(new.checkpoint).lower())
     )
-    return None if problem is None else Problem("400", problem.sentence)
+    if problem is None:
+        return None
+    return Problem("400", f"FrameworkInfo update is not valid: {problem.sentence}")
 
 
 def _check_roles(info: m.FrameworkInfo) -> Problem | None:
@@ -112,7 +118,7 @@ def _check_filters(info: m.FrameworkInfo) -> Problem | None:
         minimum = filters.min_allocatable_resources
         for one in () if minimum is None else minimum.quantities:
             for name, scalar in one.quantities.items():
-                if not math.isfinite(scalar.value) or scalar.value < 0:
+                if not 0 <= scalar.value <= SCALAR_LIMIT:
                     return _bad(
                         f"'FrameworkInfo.offer_filters' of role '{role}' has the amount"
                         f" {scalar.value!r} for '{name}'; give a number that is not negative."

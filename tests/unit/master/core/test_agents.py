@@ -331,3 +331,35 @@ def test_a_returning_terminal_task_waits_for_its_acknowledgement() -> None:
     world.status(framework, agent, "t", "TASK_FINISHED")
     world.ack(framework, "M-S0", "t", uuid_of("t", "TASK_FINISHED"))
     assert not framework.tasks and len(framework.completed) == 1
+
+
+def test_an_agent_may_hold_more_than_it_says_it_has() -> None:
+    """A total that shrank below what runs offers nothing, and everything ends in order."""
+    world = World()
+    framework = world.framework(framework_info(framework_id="M-0000"))
+    world.reregister(
+        "M-S0", total="cpus:0.05;mem:8", frameworks=(framework.info,), tasks=(report(),)
+    )
+    world.durable()
+    assert world.offers(framework) == []
+    agent = world.state.agents[AgentId("M-S0")]
+    world.status(framework, agent, "t", "TASK_FINISHED")
+    world.ack(framework, "M-S0", "t", uuid_of("t", "TASK_FINISHED"))
+    assert not framework.tasks
+
+
+def test_an_unknown_agents_tasks_are_told_to_their_framework() -> None:
+    """An agent no registry knew is taken back, and frameworks hear of their tasks."""
+    world = World()
+    framework = world.framework(framework_info(framework_id="M-0000"))
+    world.reregister("M-S0", frameworks=(framework.info,), tasks=(report(),))
+    (status,) = updates_in(world.durable())
+    assert status.message == "Unknown agent re-registered"
+
+
+def test_one_link_is_for_one_agent() -> None:
+    """A registered link that names another agent is refused."""
+    world, _, agent = stage()
+    made = world.reregister("other", link=link_of(agent))
+    (shutdown,) = sent_to_agents(made)
+    assert isinstance(shutdown, agentlink.Shutdown)

@@ -210,6 +210,7 @@ def test_update_framework_checks_what_may_change() -> None:
     wrong = asked(framework_info(roles=("a",), framework_id=name, user="x"))
     assert wrong is not None and wrong.code == "400"
     assert wrong.sentence == (
+        "FrameworkInfo update is not valid: "
         "Updating 'FrameworkInfo.user' is unsupported; attempted to update from 'root' to 'x'"
     )
     assert asked(framework_info(framework_id=name, checkpoint=False)) is not None
