@@ -184,7 +184,10 @@ def settle_agent(state: AgentState, out: list[Effect]) -> None:
     if state.phase is not Phase.TERMINATING or state.frameworks or state.stopped:
         return
     state.stopped = True
-    if state.unregister and state.link is not None:
-        out.append(SendToMaster(agentlink.Unregister()))
+    if state.unregister:
+        # It left by the operator's will: the next start is a new agent.
+        out.append(Forget(paths.AGENT_KEY))
+        if state.link is not None:
+            out.append(SendToMaster(agentlink.Unregister()))
     out.append(Log("info", "Every task has ended: {why}", (("why", state.farewell),)))
     out.append(StopAgent(0 if state.unregister else 1, state.farewell))

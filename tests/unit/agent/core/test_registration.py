@@ -113,9 +113,10 @@ def test_an_agent_that_may_not_serve_kills_its_tasks_and_leaves(world: World) ->
 
 
 def test_an_operators_shutdown_says_goodbye(world: World) -> None:
-    """An idle agent unregisters and stops at once."""
+    """An idle agent unregisters, stops at once, and starts as a new one the next time."""
     world.feed(ev.ShutdownAsked(world.now))
     assert world.sent() == [agentlink.Unregister()]
+    assert ef.Forget("agent/info") in world.last
     assert [effect.exit_code for effect in world.of(ef.StopAgent)] == [0]
 
 
