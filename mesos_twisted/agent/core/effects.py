@@ -87,6 +87,7 @@ class UpdateContainer:
     container_id: ContainerId
     cpus_milli: int
     mem_bytes: int
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

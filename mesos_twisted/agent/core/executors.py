@@ -232,8 +232,7 @@ def _deliver(state: AgentState, out: list[Effect], executor: Executor) -> None:
     if not queued:
         return
     sent: set[TaskId] = set()
-    cpus, mem, _ = environment.executor_share(executor)
-    out.append(UpdateContainer(executor.container_id, cpus, mem))
+    out.append(UpdateContainer(executor.container_id, *environment.executor_share(executor)))
     for task in queued:
         task.queued = False
         if task.id in sent:
@@ -298,8 +297,8 @@ def _update(
         )
         updates.report(state, out, framework, executor, task, complete)
         if status.state in TERMINAL and executor.state is ExecutorState.RUNNING:
-            cpus, mem, _ = environment.executor_share(executor)
-            out.append(UpdateContainer(executor.container_id, cpus, mem))
+            share = environment.executor_share(executor)
+            out.append(UpdateContainer(executor.container_id, *share))
     if executor.connection is not None and status.uuid is not None:
         acknowledged = m.ExecutorEventAcknowledged(task_id=status.task_id, uuid=status.uuid)
         event = _Event(type=_Type.ACKNOWLEDGED, acknowledged=acknowledged)

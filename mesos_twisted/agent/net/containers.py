@@ -4,7 +4,7 @@
     LaunchContainer  the containerizer's launch   -> ContainerLaunched | ContainerLaunchFailed
     (its end)        destroy what is left         -> ContainerTerminated, exactly once
     DestroyContainer destroy, wherever it stands  -> ContainerTerminated
-    SignalContainer, ForgetContainer              -> nothing
+    UpdateContainer, SignalContainer, ForgetContainer -> nothing
 
 While a sandbox is being prepared the containerizer knows nothing of the container; a destroy then
 ends the fetching. The launcher may be away for a moment: what matters is tried again.
@@ -78,6 +78,7 @@ class AgentContainers:
         self,
         effect: fx.PrepareSandbox
         | fx.LaunchContainer
+        | fx.UpdateContainer
         | fx.SignalContainer
         | fx.DestroyContainer
         | fx.ForgetContainer,
@@ -90,6 +91,8 @@ class AgentContainers:
             case fx.LaunchContainer():
                 self._live.add(effect.container_id)
                 self._spawn(self._launch(effect), effect.container_id)
+            case fx.UpdateContainer():
+                self._spawn(self._update(effect), effect.container_id)
             case fx.SignalContainer():
                 self._spawn(self._signal(effect), effect.container_id)
             case fx.DestroyContainer(container_id):
@@ -243,6 +246,17 @@ class AgentContainers:
                 )
                 await self._pause()
         return None
+
+    async def _update(self, effect: fx.UpdateContainer) -> None:
+        limits = cz.Limits(effect.cpus_milli, effect.mem_bytes, effect.disk_bytes)
+        try:
+            await self._containerizer.update(cz.ContainerId(effect.container_id), limits)
+        except MesosError as error:
+            self.log.warn(
+                "The limits of container {container_id} were not changed: {reason}",
+                container_id=effect.container_id,
+                reason=str(error),
+            )
 
     async def _signal(self, effect: fx.SignalContainer) -> None:
         try:

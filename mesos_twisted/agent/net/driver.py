@@ -62,6 +62,7 @@ class ContainerPort(Protocol):
         self,
         effect: fx.PrepareSandbox
         | fx.LaunchContainer
+        | fx.UpdateContainer
         | fx.SignalContainer
         | fx.DestroyContainer
         | fx.ForgetContainer,
@@ -171,6 +172,7 @@ class AgentDriver:
             case (
                 fx.PrepareSandbox()
                 | fx.LaunchContainer()
+                | fx.UpdateContainer()
                 | fx.SignalContainer()
                 | fx.DestroyContainer()
                 | fx.ForgetContainer()
