@@ -164,7 +164,8 @@ class LocalCluster:
         while not await ready():
             if not all(daemon.alive for daemon in self._daemons.values()):
                 raise UnavailableError(
-                    f"{what} did not start: see {self.layout.logs}\n" + self._last_lines()
+                    f"{what} did not start; the last lines of the log in {self.layout.logs}:\n"
+                    + self._last_lines()
                 )
             waited += POLL_S
             if waited > START_TIMEOUT_S:
@@ -179,7 +180,7 @@ class LocalCluster:
     def _last_lines(self) -> str:
         for name, daemon in self._daemons.items():
             if not daemon.alive:
-                return "\n".join(self.layout.log(name).read_text().splitlines()[-5:])
+                return "\n".join(self.layout.log(name).read_text().splitlines()[-3:])
         return ""
 
     async def _master_answers(self) -> bool:
