@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from twisted.internet.defer import Deferred
+
 from mesos_twisted.master.config import MasterConfig
 from mesos_twisted.master.net.operator_api import Result
 from mesos_twisted.master.net.router import Router
@@ -13,7 +15,7 @@ from mesos_twisted.webui import pages
 
 SCHEDULER = "/api/v1/scheduler"
 OPERATOR = "/api/v1"
-Handler = Callable[[Request], Result]
+Handler = Callable[[Request], "Result | Deferred[Result]"]
 
 
 class Endpoints:
@@ -42,7 +44,7 @@ class Endpoints:
         found = self._router.find(path)
         return self._scheduler_body if found == SCHEDULER else self._operator_body
 
-    def handle(self, request: Request) -> Result:
+    def handle(self, request: Request) -> Result | Deferred[Result]:
         """The answer to any request."""
         path = request.path
         if path == SCHEDULER:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from twisted.internet.defer import Deferred
+
+from mesos_twisted.clock import Timers
 from mesos_twisted.errors import Problem
 from mesos_twisted.files import listing
 from mesos_twisted.files.store import FileStore
@@ -17,6 +20,7 @@ from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.master.net.bodies import decode_body
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
+from mesos_twisted.master.net.slices import in_slices
 from mesos_twisted.master.net.subscriptions import Subscriptions, stream_start
 from mesos_twisted.master.views import roles, weights
 from mesos_twisted.master.views.facts import Facts
@@ -43,6 +47,7 @@ from mesos_twisted.transport.messages import (
 Type = m.MasterCallType
 Answered = m.MasterResponseType
 Result = Response | StreamResponse | ChunkedBody
+Build = Callable[[OperatorViews, Visible, Media], Group]
 
 #: Sub-message that a call of this type must bring.
 _NEEDS: Final = {
@@ -53,14 +58,14 @@ _NEEDS: Final = {
     Type.UPDATE_WEIGHTS: "update_weights",
     Type.TEARDOWN: "teardown",
 }
-_GROUPS: Final = {
+_GROUPS: Final[dict[Type, tuple[str, Build]]] = {
     Type.GET_STATE: ("get_state", OperatorViews.state),
     Type.GET_TASKS: ("get_tasks", OperatorViews.tasks),
     Type.GET_EXECUTORS: ("get_executors", OperatorViews.executors),
     Type.GET_FRAMEWORKS: ("get_frameworks", OperatorViews.frameworks),
     Type.GET_AGENTS: ("get_agents", OperatorViews.agents),
 }
-_LEVELS: Final = ("INFO", "WARNING", "ERROR", "ERROR")
+_LARGE: Final = frozenset({Type.GET_STATE, Type.GET_TASKS, Type.GET_AGENTS})
 
 
 class OperatorApi:
@@ -79,9 +84,8 @@ class OperatorApi:
         logging: Logging,
         handle: Callable[[ev.Event], None],
         now: Callable[[], float],
-        later: Callable[[float, Callable[[], object]], object],
+        timers: Timers,
     ) -> None:
-        """`later(seconds, function)` is a timer that ends with the service."""
         self._state = state
         self._gate = gate
         self._realm = realm
@@ -93,9 +97,9 @@ class OperatorApi:
         self._logging = logging
         self._handle = handle
         self._now = now
-        self._later = later
+        self._timers = timers
 
-    def handle(self, request: Request) -> Result:
+    def handle(self, request: Request) -> Result | Deferred[Result]:
         """The answer to one request."""
         refusal = self._gate.not_serving(request)
         if refusal is not None:
@@ -122,12 +126,11 @@ class OperatorApi:
 
     def _dispatch(
         self, call: m.MasterCall, kind: Type, principal: Principal, chosen: Media
-    ) -> Result:
+    ) -> Result | Deferred[Result]:
         visible = self._visible(principal)
         group = _GROUPS.get(kind)
         if group is not None:
-            name, build = group
-            return _grouped(Answered(kind.value), name, build(self._views, visible, chosen), chosen)
+            return self._grouped(kind, group, visible, chosen)
         if kind is Type.SUBSCRIBE:
             start = stream_start(self._subscriptions, chosen, visible)
             return StreamResponse(200, chosen.value, (), start)
@@ -142,6 +145,20 @@ class OperatorApi:
         if response is None:
             return self._change(call, kind, principal)
         return response if isinstance(response, Response) else _answer(response, chosen)
+
+    def _grouped(
+        self, kind: Type, group: tuple[str, Build], visible: Visible, chosen: Media
+    ) -> Result | Deferred[Result]:
+        name, build = group
+
+        def answer(_: None) -> Result:
+            made = build(self._views, visible, chosen)
+            pieces = response_pieces(Answered(kind.value), name, made, chosen)
+            return ChunkedBody(200, pieces, chosen.value, (), True)
+
+        # Rendered beforehand in slices, so that what is put together here is all there.
+        warmed = in_slices(self._timers, self._views.warm(chosen)) if kind in _LARGE else None
+        return answer(None) if warmed is None else warmed.addCallback(answer)
 
     def _visible(self, principal: Principal) -> Visible:
         if principal is self._realm.otherwise:
@@ -259,7 +276,7 @@ class OperatorApi:
             return refused
         before = self._facts.flags.get("logging_level", "INFO")
         self._logging.set_level("DEBUG" if level else before)
-        self._later(seconds, lambda: self._logging.set_level(before))
+        self._timers.after(seconds, self._logging.set_level, before)
         return Response(200)
 
     def update_weights(self, infos: tuple[m.WeightInfo, ...], principal: Principal) -> Response:
@@ -299,10 +316,6 @@ def _invalid(sentence: str) -> Response:
 
 def _answer(response: m.MasterResponse, chosen: Media) -> Response:
     return Response(200, CODECS[chosen](response), chosen.value)
-
-
-def _grouped(kind: Answered, name: str, group: Group, chosen: Media) -> ChunkedBody:
-    return ChunkedBody(200, response_pieces(kind, name, group, chosen), chosen.value, (), True)
 
 
 def _file_problem(problem: Problem) -> Response:

@@ -143,7 +143,7 @@ class MasterService:
             logging,
             handle,
             now,
-            timers.after,
+            timers,
         )
         pages = V0Pages(
             state,

@@ -1,20 +1,27 @@
 """Operators' event streams: SUBSCRIBED with the whole state, then every change of it.
 
-A snapshot is written in one step with the stream's entry in the table, so that it and the events
-after it make the next snapshot. Fragments are rendered beforehand, a little in each turn of the
-reactor. Each subscriber sees what its principal may see.
+What a snapshot says is settled in one step with the stream's entry in the table, so that it and
+the events after it make the next snapshot. Fragments are rendered beforehand, a little in each turn
+of the reactor. Each subscriber sees what its principal may see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mesos_twisted.clock import Timers
 from mesos_twisted.master.core.state import Framework, MasterState
-from mesos_twisted.master.views.operator import CODECS, OperatorViews, subscribed_pieces
+from mesos_twisted.master.net.slices import in_slices
+from mesos_twisted.master.views.operator import (
+    CODECS,
+    OperatorViews,
+    subscribed_pieces,
+    subscribed_size,
+)
 from mesos_twisted.master.views.visible import Visible
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import FrameworkId, TaskId
@@ -22,8 +29,6 @@ from mesos_twisted.protocol.media import Media
 from mesos_twisted.transport.stream import StreamWriter
 
 HEARTBEAT_S = 15.0
-#: Seconds of rendering in one turn of the reactor.
-_SLICE_S = 0.008
 _HEARTBEAT = m.MasterEvent(type=m.MasterEventType.HEARTBEAT)
 _BEATS = {media: encode(_HEARTBEAT) for media, encode in CODECS.items()}
 
@@ -53,7 +58,13 @@ class Subscriptions:
 
     def open(self, writer: StreamWriter, media: Media, visible: Visible) -> None:
         """The stream gets the state as soon as it is rendered, and events from then on."""
-        self._warm(_Subscriber(writer, media, visible), self._views.warm(media))
+        one = _Subscriber(writer, media, visible)
+        warmed = in_slices(self._timers, self._views.warm(media))
+        if warmed is None:
+            self._begin(one)
+            return
+        warmed.addCallback(lambda _: self._begin(one))
+        warmed.addErrback(lambda failure: self._cannot_begin(one, failure))
 
     def publish(self, event: m.MasterEvent) -> None:
         """Tell every subscriber that may see it; encoded once for each encoding."""
@@ -71,23 +82,15 @@ class Subscriptions:
         for one in tuple(self._open):
             one.writer.close()
 
-    def _warm(self, one: _Subscriber, steps: Iterator[None]) -> None:
+    def _begin(self, one: _Subscriber) -> None:
         if one.writer.closed:
             return
-        deadline = self._timers.seconds() + _SLICE_S
-        for _ in steps:
-            if self._timers.seconds() >= deadline:
-                self._timers.after(0, self._warm, one, steps)
-                return
-        self._begin(one)
-
-    def _begin(self, one: _Subscriber) -> None:
         state = self._views.state(one.visible, one.media)
-        payload = b"".join(subscribed_pieces(state, HEARTBEAT_S, one.media))
+        size = subscribed_size(state, HEARTBEAT_S, one.media)
         self._open[one] = None
         self._state.operator_subscribers = len(self._open)
         one.writer.on_closed(lambda reason: self._closed(one))
-        one.writer.write_record(payload, counted=False)
+        one.writer.write_long_record(subscribed_pieces(state, HEARTBEAT_S, one.media), size)
         one.writer.write_record(_BEATS[one.media])
         if len(self._open) > self._most:
             oldest = next(iter(self._open))
@@ -95,6 +98,10 @@ class Subscriptions:
                 "An operator's stream was closed: there are more than {most}", most=self._most
             )
             oldest.writer.close()
+
+    def _cannot_begin(self, one: _Subscriber, failure: Failure) -> None:
+        self.log.failure("An operator's stream has no snapshot", failure)
+        one.writer.abort("The snapshot could not be made")
 
     def _closed(self, one: _Subscriber) -> None:
         self._open.pop(one, None)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.metrics.names import ACTIVE_STATES, RESOURCE_KINDS, framework_counters
-from mesos_twisted.resources.algebra import NOTHING, Resources
+from mesos_twisted.resources.algebra import Resources
+from mesos_twisted.resources.resource import REVOCABLE
 from mesos_twisted.resources.values import to_float
 
 
@@ -118,11 +119,11 @@ def _roles(state: MasterState, found: dict[str, float]) -> None:
 
 
 def _count(held: Resources, into: dict[tuple[str, bool], int]) -> None:
-    if held is NOTHING:
+    if not held.traits & REVOCABLE:
+        # Nearly all there is; the sums of a Resources are kept with it.
+        for name, amount in held.quantities().items():
+            into[name, False] = into.get((name, False), 0) + amount
         return
-    for name, amount in held.non_revocable().quantities().items():
-        into[name, False] = into.get((name, False), 0) + amount
-    revocable = held.revocable()
-    if revocable:
-        for name, amount in revocable.quantities().items():
-            into[name, True] = into.get((name, True), 0) + amount
+    for revocable, part in ((False, held.non_revocable()), (True, held.revocable())):
+        for name, amount in part.quantities().items():
+            into[name, revocable] = into.get((name, revocable), 0) + amount

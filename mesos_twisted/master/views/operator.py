@@ -66,6 +66,20 @@ def json_pieces(group: Group) -> Iterator[bytes]:
     yield b"}" if lead == b"," else b"{}"
 
 
+def json_size(group: Group) -> int:
+    """Bytes of the group as JSON."""
+    size = 2
+    members = 0
+    for name, inner in group.groups:
+        size += len(name) + 3 + json_size(inner)
+        members += 1
+    for name, items in group.lists:
+        if items or name in group.kept:
+            size += len(name) + 5 + sum(map(len, items)) + max(0, len(items) - 1)
+            members += 1
+    return size + max(0, members - 1)
+
+
 def wire_size(group: Group) -> int:
     """Bytes of the group as protobuf."""
     varint = codec_protobuf.varint
@@ -129,6 +143,21 @@ def subscribed_pieces(state: Group, heartbeat_s: float, media: Media) -> Iterato
     yield varint(field_number(m.MasterEvent, "subscribed") << 3 | 2) + varint(whole) + head
     yield from wire_pieces(state)
     yield rest
+
+
+def subscribed_size(state: Group, heartbeat_s: float, media: Media) -> int:
+    """Bytes of `subscribed_pieces`."""
+    frame = Group(state.kind)
+    empty = sum(map(len, subscribed_pieces(frame, heartbeat_s, media)))
+    if media is Media.JSON:
+        return empty - 2 + json_size(state)
+    varint, size = codec_protobuf.varint, wire_size(state)
+    rest = len(
+        codec_protobuf.encode(m.MasterEventSubscribed(heartbeat_interval_seconds=heartbeat_s))
+    )
+    grown = len(varint(size)) - 1
+    inner = 1 + 1 + rest
+    return empty + size + grown + len(varint(inner + size + grown)) - len(varint(inner))
 
 
 class OperatorViews:
