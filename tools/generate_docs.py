@@ -7,14 +7,17 @@ python tools/generate_docs.py --check    exit 1 when a page is stale
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mesos_twisted.agent import config as agent
 from mesos_twisted.config import declared
+from mesos_twisted.containerizer.core import lifecycle
 from mesos_twisted.master import config as master
+from mesos_twisted.master.core import tasks
+from mesos_twisted.protocol.states import TERMINAL
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def flags(title: str, kind: type, without_effect: Mapping[str, str]) -> str:
@@ -37,19 +40,60 @@ def flags(title: str, kind: type, without_effect: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def drawing(title: str, text: str, edges: Iterable[tuple[str, str, str]]) -> str:
+    """One page: a machine as a diagram, an edge for each (from, to, label)."""
+    lines = [
+        f"# {title}",
+        "",
+        "Made by tools/generate_docs.py from the table in the code.",
+        "",
+        text,
+    ]
+    lines += ["", "```mermaid", "stateDiagram-v2"]
+    lines += [f"    {a} --> {b}" + (f": {label}" if label else "") for a, b, label in edges]
+    return "\n".join([*lines, "```", ""])
+
+
+def container_machine() -> str:
+    """The life of a container."""
+    edges = [
+        (before.name, after.name, event.value)
+        for (before, event), after in lifecycle.TRANSITIONS.items()
+        if before is not after
+    ]
+    text = "An event that a state does not allow is refused, and the state stays."
+    return drawing("A container", f"`containerizer/core/lifecycle.py`. {text}", edges)
+
+
+def task_machine() -> str:
+    """A task as the master keeps it."""
+    edges = [
+        (before.value, after.value, "")
+        for (before, _), after in tasks.TRANSITIONS.items()
+        if before is not after
+    ]
+    text = (
+        "`master/core/tasks.py`. What the agent reports last is the state until a terminal one is "
+        "reached, and that one stays: " + ", ".join(sorted(s.value for s in TERMINAL)) + "."
+    )
+    return drawing("A task, as the master keeps it", text, sorted(set(edges)))
+
+
 def main(arguments: list[str]) -> int:
     """Write or check every page."""
     pages = {
-        "master-flags.md": flags("master", master.MasterConfig, master.WITHOUT_EFFECT),
-        "agent-flags.md": flags("agent", agent.AgentConfig, agent.WITHOUT_EFFECT),
+        "reference/master-flags.md": flags("master", master.MasterConfig, master.WITHOUT_EFFECT),
+        "reference/agent-flags.md": flags("agent", agent.AgentConfig, agent.WITHOUT_EFFECT),
+        "state-machines/container.md": container_machine(),
+        "state-machines/task.md": task_machine(),
     }
     stale = [n for n, t in pages.items() if not (DOCS / n).exists() or (DOCS / n).read_text() != t]
     if "--check" in arguments:
         if stale:
             print(f"Stale: {', '.join(stale)}; run python tools/generate_docs.py")
         return int(bool(stale))
-    DOCS.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
+        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
         (DOCS / name).write_text(text)
     return 0
 
