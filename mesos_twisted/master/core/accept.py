@@ -2,7 +2,8 @@
 
 Operations are done in their order, each with what is left of the offers. In the end one call to the
 allocator says what was launched; all the rest is free again, with the framework's filter.
-Who may launch what was judged before and comes in as `refusals`.
+Who may launch what was judged before and comes in as `refusals`: by task id, or `operation:2` for
+the third operation of the list.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ def accept(
         offers.take(state, offer, out)
     if framework.metrics:
         out.append(Count(framework.metrics + "offers/accepted", len(taken)))
-    for operation in call.operations:
-        _operate(ledger, operation)
+    for index, operation in enumerate(call.operations):
+        _operate(ledger, index, operation)
     state.allocator.settle(
         framework.framework_id,
         ledger.agent.agent_id,
@@ -159,8 +160,9 @@ def _reject(
             notify.send_update(framework, status, out)
 
 
-def _operate(ledger: Ledger, operation: m.OfferOperation) -> None:
-    problem = check_operation(operation)
+def _operate(ledger: Ledger, index: int, operation: m.OfferOperation) -> None:
+    refusal = ledger.refusals.get(f"operation:{index}") if ledger.refusals else None
+    problem = refusal or check_operation(operation)
     if problem is not None:
         if operation.type in LAUNCHES:
             for task in _tasks_of(operation):

@@ -84,6 +84,8 @@ def _called(
         tasks.kill(state, framework, call.kill, now, out)
     elif kind is Call.RECONCILE and call.reconcile is not None:
         reconcile.reconcile(state, framework, call.reconcile, now, out)
+    elif kind is Call.RECONCILE_OPERATIONS and call.reconcile_operations is not None:
+        reconcile.reconcile_operations(state, framework, call.reconcile_operations, out)
     elif kind is Call.REVIVE:
         roles = () if call.revive is None else call.revive.roles
         frameworks.revive(state, framework, roles, out)
@@ -101,7 +103,7 @@ def _called(
         state.allocator.request(framework.framework_id, call.request.requests)
     elif kind is Call.SUBSCRIBE or kind is Call.UPDATE_FRAMEWORK:
         raise BugError(f"{kind.value} has an event of its own.")
-    # The rest speaks of inverse offers and operations, of which there are none to speak.
+    # The rest speaks of inverse offers and finished operations, of which there are none.
 
 
 def _agent_said(state: MasterState, event: events.AgentSaid, out: list[Effect]) -> None:

@@ -196,8 +196,13 @@ def drop_operation(
         status = m.OperationStatus(
             operation_id=operation.id, state=m.OperationState.OPERATION_ERROR, message=message
         )
-        event = m.SchedulerEvent(
-            type=Kind.UPDATE_OPERATION_STATUS,
-            update_operation_status=m.SchedulerEventUpdateOperationStatus(status=status),
-        )
-        send(framework, event, out)
+        send_operation(framework, status, out)
+
+
+def send_operation(framework: Framework, status: m.OperationStatus, out: list[Effect]) -> None:
+    """Tell of an operation's state."""
+    event = m.SchedulerEvent(
+        type=Kind.UPDATE_OPERATION_STATUS,
+        update_operation_status=m.SchedulerEventUpdateOperationStatus(status=status),
+    )
+    send(framework, event, out)

@@ -100,3 +100,34 @@ def latest(task: Task, now: float) -> m.TaskStatus:
         check_status=None if last is None else last.check_status,
         container_status=None if last is None else last.container_status,
     )
+
+
+def reconcile_operations(
+    state: MasterState,
+    framework: Framework,
+    call: m.SchedulerCallReconcileOperations,
+    out: list[Effect],
+) -> None:
+    """RECONCILE_OPERATIONS: how each operation named is, by where its agent is; none are known."""
+    out.append(notify.count("master/messages_reconcile_operations"))
+    for one in call.operations:
+        agent_id = None if one.agent_id is None else AgentId(one.agent_id.value)
+        found, text = m.OperationState.OPERATION_UNKNOWN, "Operation is unknown"
+        if agent_id is None:
+            pass
+        elif agent_id in state.recovered:
+            found = m.OperationState.OPERATION_RECOVERING
+            text = "Agent is recovered but has not re-registered"
+        elif agent_id in state.unreachable:
+            found, text = m.OperationState.OPERATION_UNREACHABLE, "Agent is unreachable"
+        elif agent_id in state.gone:
+            found = m.OperationState.OPERATION_GONE_BY_OPERATOR
+            text = "Agent is marked gone"
+        status = m.OperationStatus(
+            operation_id=one.operation_id,
+            state=found,
+            message=f"Reconciliation: {text}",
+            agent_id=one.agent_id,
+            resource_provider_id=one.resource_provider_id,
+        )
+        notify.send_operation(framework, status, out)

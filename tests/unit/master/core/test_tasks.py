@@ -312,3 +312,35 @@ def test_no_answer_while_agents_may_still_bring_the_task() -> None:
     assert ask(world, framework, ("x", "late")) == []
     assert ask(world, framework, ("x", None)) == []
     assert len(ask(world, framework, ("x", "never"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "state"),
+    [
+        ("late", "OPERATION_RECOVERING"),
+        ("M-S0", "OPERATION_UNKNOWN"),
+        ("away", "OPERATION_UNREACHABLE"),
+        ("gone", "OPERATION_GONE_BY_OPERATOR"),
+        (None, "OPERATION_UNKNOWN"),
+    ],
+)
+def test_an_operation_is_explained_by_its_agent(agent_id: str | None, state: str) -> None:
+    """RECONCILE_OPERATIONS is answered for each operation named."""
+    world = World()
+    framework = world.framework()
+    world.agent()
+    world.state.recovered[AgentId("late")] = m.AgentInfo(hostname="h")
+    world.state.unreachable[AgentId("away")] = 900.0
+    world.state.gone[AgentId("gone")] = 900.0
+    body = m.SchedulerCallReconcileOperations(
+        operations=(
+            m.SchedulerCallReconcileOperationsOperation(
+                operation_id=m.OperationID(value="op"),
+                agent_id=None if agent_id is None else m.AgentID(value=agent_id),
+            ),
+        )
+    )
+    made = world.call(framework, "RECONCILE_OPERATIONS", reconcile_operations=body)
+    (event,) = events_to(made)
+    assert event.update_operation_status is not None
+    assert event.update_operation_status.status.state.value == state
