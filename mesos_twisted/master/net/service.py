@@ -155,6 +155,7 @@ class MasterService:
             metrics,
             operators,
             FilesApi(files),
+            timers,
         )
         self.endpoints = Endpoints(schedulers.handle, operators.handle, pages.routes(), config)
         limits = HttpLimits(

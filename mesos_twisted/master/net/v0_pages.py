@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
+from twisted.internet.defer import Deferred
 
+from mesos_twisted.clock import Timers
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.files.http import FilesApi
 from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
 from mesos_twisted.master.net.operator_api import OperatorApi, Result
+from mesos_twisted.master.net.slices import in_slices
 from mesos_twisted.master.views import documents, roles, weights
 from mesos_twisted.master.views.facts import Facts
-from mesos_twisted.master.views.pages import TASK_LIMIT, Pages
+from mesos_twisted.master.views.pages import TASK_LIMIT, Pages, TaskCounts
 from mesos_twisted.master.views.visible import EVERYTHING, Visible, visible_to
 from mesos_twisted.metrics import prometheus, snapshot
 from mesos_twisted.metrics.counters import Metrics
@@ -29,7 +32,8 @@ from mesos_twisted.security.core.principal import Principal
 from mesos_twisted.transport.messages import ChunkedBody, Request, Response, text_response
 from mesos_twisted.units import parse_duration
 
-Page = Callable[[Request, Principal], Result]
+Answer = Result | Deferred[Result]
+Page = Callable[[Request, Principal], Answer]
 
 JSON: Final = "application/json"
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][\w$.\[\]]{0,127}", re.ASCII)
@@ -54,6 +58,7 @@ class V0Pages:
         metrics: Metrics,
         operator: OperatorApi,
         files: FilesApi,
+        timers: Timers,
     ) -> None:
         self._state = state
         self._gate = gate
@@ -64,8 +69,9 @@ class V0Pages:
         self._metrics = metrics
         self._operator = operator
         self._files = files
+        self._timers = timers
 
-    def routes(self) -> dict[str, Callable[[Request], Result]]:
+    def routes(self) -> dict[str, Callable[[Request], Answer]]:
         """Path to handler. Paths below one of them belong to it as well."""
         read, leading = self._reading, self._leading
         return {
@@ -105,14 +111,14 @@ class V0Pages:
 
     # Steps before a page
 
-    def _leading(self, handler: Callable[[Request], Result]) -> Callable[[Request], Result]:
-        def serve(request: Request) -> Result:
+    def _leading(self, handler: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
+        def serve(request: Request) -> Answer:
             return self._gate.not_serving(request) or handler(request)
 
         return serve
 
-    def _reading(self, page: Page) -> Callable[[Request], Result]:
-        def serve(request: Request) -> Result:
+    def _reading(self, page: Page) -> Callable[[Request], Answer]:
+        def serve(request: Request) -> Answer:
             if request.method != "GET":
                 return method_not_allowed(request, "GET")
             principal = self._gate.principal(request, self._readonly)
@@ -120,8 +126,8 @@ class V0Pages:
 
         return serve
 
-    def _writing(self, page: Page, *methods: str) -> Callable[[Request], Result]:
-        def serve(request: Request) -> Result:
+    def _writing(self, page: Page, *methods: str) -> Callable[[Request], Answer]:
+        def serve(request: Request) -> Answer:
             if request.method not in methods:
                 return method_not_allowed(request, *methods)
             principal = self._gate.principal(request, self._readwrite)
@@ -131,10 +137,10 @@ class V0Pages:
 
     def _by_method(
         self, page: Page, methods: tuple[str, ...], write: Page
-    ) -> Callable[[Request], Result]:
+    ) -> Callable[[Request], Answer]:
         reading, writing = self._reading(page), self._writing(write, *methods)
 
-        def serve(request: Request) -> Result:
+        def serve(request: Request) -> Answer:
             if request.method == "GET":
                 return reading(request)
             if request.method in methods:
@@ -213,8 +219,14 @@ class V0Pages:
         pieces = self._pages.state(self._visible(principal), self._gate.leadership.leader)
         return streamed(request, pieces)
 
-    def _summary(self, request: Request, principal: Principal) -> Result:
-        return streamed(request, self._pages.state_summary(self._visible(principal)))
+    def _summary(self, request: Request, principal: Principal) -> Result | Deferred[Result]:
+        counts = TaskCounts(self._state)
+
+        def answer(_: None) -> Result:
+            return streamed(request, self._pages.state_summary(self._visible(principal), counts))
+
+        counting = in_slices(self._timers, counts.steps())
+        return answer(None) if counting is None else counting.addCallback(answer)
 
     def _slaves(self, request: Request, principal: Principal) -> Result:
         wanted = _argument(request, "slave_id") or None

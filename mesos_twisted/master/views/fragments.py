@@ -77,11 +77,13 @@ class Fragments(Generic[R]):
         self._known.clear()
 
 
-def joined(fragments: Iterable[bytes], before: bytes, after: bytes) -> Iterator[bytes]:
+def joined(
+    fragments: Iterable[bytes], before: bytes, after: bytes, together: int = _BATCH
+) -> Iterator[bytes]:
     """A JSON array's elements with commas between, in pieces of some elements each."""
     source = iter(fragments)
     lead = before
-    while batch := list(islice(source, _BATCH)):
+    while batch := list(islice(source, together)):
         yield lead + b",".join(batch)
         lead = b","
     yield after if lead == b"," else before + after

@@ -7,6 +7,7 @@ nobody up and still shows every task once.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -45,6 +46,46 @@ class _Listed:
     tasks: list[Task]
     unreachable: list[Task]
     completed: list[Task]
+
+
+class TaskCounts:
+    """Tasks of all kinds by state, for each agent and each framework; complete after `steps`."""
+
+    def __init__(self, state: MasterState) -> None:
+        self._state = state
+        self._by_framework: Counter[tuple[str, str]] = Counter()
+        self._by_agent: Counter[tuple[str, str]] = Counter()
+        self.on_agent: dict[str, set[str]] = {}
+        self.places: dict[str, set[str]] = {}
+
+    def steps(self) -> Iterator[None]:
+        """Count, a few thousand tasks at each step."""
+        for framework in list(self._state.frameworks.values()):
+            tasks = [
+                *framework.tasks.values(),
+                *framework.unreachable.values(),
+                *framework.completed,
+            ]
+            for at in range(0, max(1, len(tasks)), 4096):
+                self._count(framework.framework_id, tasks[at : at + 4096])
+                yield None
+
+    def of_agent(self, agent_id: str) -> Doc:
+        """The counts that are shown of an agent."""
+        return {word: self._by_agent[agent_id, word] for word in SUMMARY_STATES}
+
+    def of_framework(self, framework_id: str) -> Doc:
+        """The counts that are shown of a framework."""
+        return {word: self._by_framework[framework_id, word] for word in SUMMARY_STATES}
+
+    def _count(self, framework_id: str, tasks: list[Task]) -> None:
+        places = self.places.setdefault(framework_id, set())
+        counted = Counter([(task.agent_id, task.state._value_) for task in tasks])
+        for (agent_id, word), count in counted.items():
+            self._by_framework[framework_id, word] += count
+            self._by_agent[agent_id, word] += count
+            places.add(agent_id)
+            self.on_agent.setdefault(agent_id, set()).add(framework_id)
 
 
 class Pages:
@@ -178,60 +219,49 @@ class Pages:
                     found += (
                         tasks if task_id is None else [t for t in tasks if t.task_id == task_id]
                     )
-        found.sort(key=_first_seen, reverse=not ascending)
-        page = found[offset : offset + limit]
+        best = heapq.nsmallest if ascending else heapq.nlargest
+        page = best(offset + limit, found, key=_first_seen)[offset:]
         return joined(self.tasks.each(page), b'{"tasks":[', b"]}")
 
-    def state_summary(self, visible: Visible) -> Iterator[bytes]:
-        """Agents and frameworks with their tasks counted by state."""
-        state = self._state
-        agents = list(state.agents.values())
-        frameworks = [one for one in state.frameworks.values() if visible.framework(one)]
-        by_framework: Counter[tuple[str, str]] = Counter()
-        by_agent: Counter[tuple[str, str]] = Counter()
-        on_agent: dict[str, set[str]] = {}
-        of_framework: dict[str, set[str]] = {}
-        for framework in state.frameworks.values():
-            key = framework.framework_id
-            places = of_framework[key] = set()
-            for tasks in (
-                framework.tasks.values(),
-                framework.unreachable.values(),
-                framework.completed,
-            ):
-                counted = Counter([(task.agent_id, task.state._value_) for task in tasks])
-                for (agent_id, word), count in counted.items():
-                    by_framework[key, word] += count
-                    by_agent[agent_id, word] += count
-                    places.add(agent_id)
-            for place in places:
-                on_agent.setdefault(place, set()).add(key)
-        shown = {one.framework_id for one in frameworks}
-        head: Doc = {"hostname": state.info.hostname or ""}
+    def state_summary(self, visible: Visible, counts: TaskCounts) -> Iterator[bytes]:
+        """Agents and frameworks with their tasks counted by state; `counts` are complete."""
+        agents = list(self._state.agents.values())
+        frameworks = [one for one in self._state.frameworks.values() if visible.framework(one)]
+        head: Doc = {"hostname": self._state.info.hostname or ""}
         if self._facts.cluster is not None:
             head["cluster"] = self._facts.cluster
+        return self._summary_pieces(d.encode(head)[:-1], agents, frameworks, counts, visible)
+
+    def _summary_pieces(
+        self,
+        head: bytes,
+        agents: list[Agent],
+        frameworks: list[Framework],
+        counts: TaskCounts,
+        visible: Visible,
+    ) -> Iterator[bytes]:
+        shown = {one.framework_id for one in frameworks}
 
         def slaves() -> Iterator[bytes]:
             for agent in agents:
-                tail: Doc = {w: by_agent[agent.agent_id, w] for w in SUMMARY_STATES}
-                tail["framework_ids"] = sorted(on_agent.get(agent.agent_id, set()) & shown)
+                tail = counts.of_agent(agent.agent_id)
+                tail["framework_ids"] = sorted(counts.on_agent.get(agent.agent_id, set()) & shown)
                 begun = self.agents.of(agent) if visible.everything else self._agent(agent, visible)
                 yield begun[:-1] + b"," + d.encode(tail)[1:]
 
         def summaries() -> Iterator[bytes]:
             for framework in frameworks:
                 document = entities.framework_summary(framework)
-                for word in SUMMARY_STATES:
-                    document[word] = by_framework[framework.framework_id, word]
-                document["slave_ids"] = sorted(of_framework[framework.framework_id])
+                document.update(counts.of_framework(framework.framework_id))
+                places = counts.places.get(framework.framework_id, set())
+                document["slave_ids"] = sorted(places)
                 yield d.encode(document)
 
-        def pieces() -> Iterator[bytes]:
-            yield d.encode(head)[:-1]
-            yield from joined(slaves(), b',"slaves":[', b"]")
-            yield from joined(summaries(), b',"frameworks":[', b"]}")
-
-        return pieces()
+        self.agents.asked += 1
+        yield head
+        yield from joined(slaves(), b',"slaves":[', b"]")
+        # One at a time: a framework on a thousand agents takes a while to sum up.
+        yield from joined(summaries(), b',"frameworks":[', b"]}", 1)
 
     def _agent(self, agent: Agent, visible: Visible) -> bytes:
         used = (
