@@ -11,6 +11,9 @@ from mesos_twisted.resources.algebra import Resources
 from mesos_twisted.resources.resource import REVOCABLE
 from mesos_twisted.resources.values import to_float
 
+#: Frameworks times agents up to which filters are counted: each pair is looked at.
+_FILTERS_ASKED = 100_000
+
 
 def gauges(state: MasterState, now: float) -> Mapping[str, float]:
     """Every gauge that the state answers, by name."""
@@ -82,12 +85,19 @@ def _resources(state: MasterState, found: dict[str, float]) -> None:
     offered: dict[tuple[str, bool], int] = {}
     for agent in state.agents.values():
         _count(agent.total, total)
-    for framework in state.frameworks.values():
-        for agent_id, held in framework.used.items():
-            if agent_id in state.agents:
-                _count(held, used)
-    for offer in state.offers.values():
-        _count(offer.resources, offered)
+    if any(revocable for _, revocable in total):
+        for framework in state.frameworks.values():
+            for agent_id, held in framework.used.items():
+                if agent_id in state.agents:
+                    _count(held, used)
+        for offer in state.offers.values():
+            _count(offer.resources, offered)
+    else:
+        # The roles have the sums already, whatever the number of tasks.
+        for view in state.allocator.role_tree():
+            for amounts, into in ((view.allocated, used), (view.offered, offered)):
+                for name, amount in amounts.items():
+                    into[name, False] = into.get((name, False), 0) + amount
     for kind in RESOURCE_KINDS:
         for revocable, form in ((False, ""), (True, "_revocable")):
             whole = to_float(total.get((kind, revocable), 0))
@@ -112,8 +122,9 @@ def _roles(state: MasterState, found: dict[str, float]) -> None:
             key = f"allocator/mesos/quota/roles/{view.role}/resources/{name}/consumed"
             found[key] = to_float(amount)
     filters: Counter[str] = Counter()
-    for framework in state.frameworks.values():
-        filters.update(state.allocator.filters_of(framework.framework_id))
+    if len(state.frameworks) * len(state.agents) <= _FILTERS_ASKED:
+        for framework in state.frameworks.values():
+            filters.update(state.allocator.filters_of(framework.framework_id))
     for role, count in filters.items():
         found[f"allocator/mesos/offer_filters/roles/{role}/active"] = float(count)
 
