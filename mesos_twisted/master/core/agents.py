@@ -7,7 +7,7 @@
     no Pong for max_agent_ping_timeouts pings, or not back in agent_reregister_timeout
                 -> MarkUnreachable durable -> its tasks UNREACHABLE (or LOST), FAILURE to everybody
 
-What an agent's return brings is sorted out in `returning.py`.
+What an agent's return brings is sorted out in `returning.py`; how one is lost, in `liveness.py`.
 """
 
 from __future__ import annotations
@@ -15,50 +15,32 @@ from __future__ import annotations
 import msgspec
 
 from mesos_twisted.errors import BugError, Problem
-from mesos_twisted.master.core import books, notify, offers, published, returning
+from mesos_twisted.master.core import liveness, notify, offers, published, returning
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
 from mesos_twisted.master.core.effects import (
     AdmitAgent,
-    ApplyRegistry,
     CancelTimer,
     CloseLink,
     Effect,
     MarkReachable,
-    MarkUnreachable,
-    RegistryOperation,
     RemoveAgent,
     SendToAgent,
     StartTimer,
 )
 from mesos_twisted.master.core.events import AgentSaid, Recovered
+from mesos_twisted.master.core.inflight import apply_registry
 from mesos_twisted.master.core.state import (
     Admitting,
     Agent,
-    InFlight,
     Marking,
     MasterState,
     Removing,
     Returning,
-    Task,
 )
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId
-from mesos_twisted.protocol.states import for_framework
 from mesos_twisted.resources.convert import from_messages
-
-RECOVERED_KEY = ("recovered",)
-PING = agentlink.Ping()
-
-
-def ping_key(agent_id: AgentId) -> tuple[str, ...]:
-    """The timer of the next ping, or of the answer to the last."""
-    return ("ping", agent_id)
-
-
-def reregister_key(agent_id: AgentId) -> tuple[str, ...]:
-    """The timer by which an agent without a link must be back."""
-    return ("reregister", agent_id)
 
 
 def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
@@ -73,17 +55,7 @@ def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
     if state.weights:
         state.allocator.set_weights(state.weights)
     if state.recovered:
-        out.append(StartTimer(RECOVERED_KEY, state.policy.agent_reregister_timeout_s))
-
-
-def apply_registry(
-    state: MasterState, what: InFlight, operation: RegistryOperation, out: list[Effect]
-) -> int:
-    """Ask for the operation; `what` says how to go on when it is durable."""
-    number, state.next_registry = state.next_registry, state.next_registry + 1
-    state.in_flight[number] = what
-    out.append(ApplyRegistry(number, operation))
-    return number
+        out.append(StartTimer(liveness.RECOVERED_KEY, state.policy.agent_reregister_timeout_s))
 
 
 def _refuse(link: ConnectionId, sentence: str, out: list[Effect]) -> None:
@@ -123,7 +95,7 @@ def register(
     other = state.agents.get(state.agent_at.get(said.pid, AgentId("")))
     if other is not None and other.address == event.address:
         # The address is the agent's alone, so what registered from it before has no future.
-        leave(state, other, out, "registered")
+        liveness.leave(state, other, out, "registered")
     agent_id = state.new_agent_id()
     info = msgspec.structs.replace(said.info, id=m.AgentID(value=agent_id))
     what = Admitting(link, agent_id, info, said, event.address)
@@ -192,7 +164,7 @@ def _reconnect(
     agent.version += 1
     state.agent_of[link] = agent.agent_id
     if not was_connected:
-        out.append(CancelTimer(reregister_key(agent.agent_id)))
+        out.append(CancelTimer(liveness.reregister_key(agent.agent_id)))
         state.allocator.activate_agent(agent.agent_id)
         out.append(REQUEST_ALLOCATION)
     out.append(notify.count("master/slave_reregistrations"))
@@ -244,7 +216,7 @@ def make(
 def _enter(state: MasterState, agent: Agent, link: ConnectionId, out: list[Effect]) -> None:
     state.agent_of[link] = agent.agent_id
     state.agent_at[agent.pid] = agent.agent_id
-    out.append(StartTimer(ping_key(agent.agent_id), state.policy.agent_ping_timeout_s))
+    out.append(StartTimer(liveness.ping_key(agent.agent_id), state.policy.agent_ping_timeout_s))
     out.append(REQUEST_ALLOCATION)
     published.agent_added(state, agent, out)
     notify.log(
@@ -282,7 +254,7 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
             if state.joining.pop(what.link, None) is None:
                 state.recovered[agent_id] = what.said.info
                 wait = state.policy.agent_reregister_timeout_s
-                out.append(StartTimer(reregister_key(agent_id), wait))
+                out.append(StartTimer(liveness.reregister_key(agent_id), wait))
                 return
             news = f"{'Unreachable' if was_unreachable else 'Unknown'} agent re-registered"
             _welcome(state, what.link, what.said, what.address, now, news, out)
@@ -292,7 +264,7 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
             state.changing.pop(what.agent_id, None)
             removed = state.agents.get(what.agent_id)
             if removed is not None:
-                remove(state, removed, None, "Agent left", now, out)
+                liveness.remove(state, removed, None, "Agent left", now, out)
         case _:
             raise BugError(f"Nobody waits for {what!r} here.")
 
@@ -304,163 +276,7 @@ def _marked(state: MasterState, what: Marking, now: float, out: list[Effect]) ->
     out.append(notify.count("master/slave_removals/reason_unhealthy"))
     agent = state.agents.get(what.agent_id)
     if agent is not None:
-        remove(state, agent, what.at, "Agent is unreachable", now, out)
+        liveness.remove(state, agent, what.at, "Agent is unreachable", now, out)
     elif state.recovered.pop(what.agent_id, None) is not None:
         out.append(notify.count("master/recovery_slave_removals"))
         notify.send_agent_failure(state, what.agent_id, out)
-
-
-def mark_unreachable(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
-    """The agent is to be unreachable; nothing of it is offered while the registry is written."""
-    if agent_id in state.changing:
-        return
-    agent = state.agents.get(agent_id)
-    if agent is not None:
-        if agent.leaving:
-            return
-        agent.leaving = True
-        agent.version += 1
-        state.allocator.deactivate_agent(agent_id)
-        out.append(CancelTimer(ping_key(agent_id)))
-        out.append(CancelTimer(reregister_key(agent_id)))
-    elif agent_id not in state.recovered:
-        return
-    out.append(notify.count("master/slave_unreachable_scheduled"))
-    out.append(notify.count("master/slave_unreachable_completed"))
-    notify.log(out, "warn", "Agent {agent_id} is marked unreachable", agent_id=agent_id)
-    number = apply_registry(state, Marking(agent_id, now), MarkUnreachable(agent_id, now), out)
-    state.changing[agent_id] = number
-
-
-def leave(state: MasterState, agent: Agent, out: list[Effect], why: str = "unregistered") -> None:
-    """The agent is removed once the registry has forgotten it; `why` names the metric."""
-    if agent.leaving:
-        return
-    agent.leaving = True
-    agent.version += 1
-    state.allocator.deactivate_agent(agent.agent_id)
-    out.append(CancelTimer(ping_key(agent.agent_id)))
-    out.append(CancelTimer(reregister_key(agent.agent_id)))
-    out.append(notify.count("master/slave_removals"))
-    out.append(notify.count("master/slave_removals/reason_" + why))
-    number = apply_registry(state, Removing(agent.agent_id), RemoveAgent(agent.agent_id), out)
-    state.changing[agent.agent_id] = number
-
-
-def remove(
-    state: MasterState,
-    agent: Agent,
-    unreachable_at: float | None,
-    message: str,
-    now: float,
-    out: list[Effect],
-) -> None:
-    """The agent is out of the tables; its tasks are UNREACHABLE, or GONE_BY_OPERATOR when it left
-    for good (LOST to frameworks that are not partition-aware), its offers rescinded, all told."""
-    agent_id = agent.agent_id
-    state.allocator.remove_agent(agent_id)
-    for task in list(agent.tasks.values()):
-        _lose(state, task, unreachable_at, message, now, out)
-    for executors in list(agent.executors.values()):
-        for executor in list(executors.values()):
-            framework = state.frameworks[executor.framework_id]
-            books.remove_executor(state, framework, agent, executor, now)
-    offers.rescind_all(state, agent.offers.values(), now, out)
-    if agent.link is not None:
-        out.append(CloseLink(agent.link))
-        state.agent_of.pop(agent.link, None)
-    out.append(CancelTimer(ping_key(agent_id)))
-    out.append(CancelTimer(reregister_key(agent_id)))
-    del state.agents[agent_id]
-    if state.agent_at.get(agent.pid) == agent_id:
-        del state.agent_at[agent.pid]
-    published.agent_removed(state, agent_id, out)
-    notify.send_agent_failure(state, agent_id, out)
-    out.append(REQUEST_ALLOCATION)
-
-
-def _lose(
-    state: MasterState,
-    task: Task,
-    unreachable_at: float | None,
-    message: str,
-    now: float,
-    out: list[Effect],
-) -> None:
-    framework = state.frameworks[task.framework_id]
-    unreachable = unreachable_at is not None
-    fine = m.TaskState.TASK_UNREACHABLE if unreachable else m.TaskState.TASK_GONE_BY_OPERATOR
-    reason = m.TaskStatusReason.REASON_AGENT_REMOVED
-    if not unreachable and framework.partition_aware:
-        reason = m.TaskStatusReason.REASON_AGENT_REMOVED_BY_OPERATOR
-    status = notify.master_status(
-        task.task_id,
-        task.agent_id,
-        for_framework(fine, framework.partition_aware),
-        message,
-        reason,
-        now,
-        task.executor_id,
-        unreachable_at,
-    )
-    was_terminal = task.terminal
-    if not was_terminal:
-        task.state = status.state
-        notify.count_end(framework, status, out)
-    books.note_status(state, task, status, out)
-    books.remove_task(state, framework, task, now, out, unreachable and not was_terminal)
-    notify.send_update(framework, status, out)
-
-
-def closed(state: MasterState, link: ConnectionId, now: float, out: list[Effect]) -> None:
-    """A link broke: nothing of the agent is offered; see the module's head."""
-    state.joining.pop(link, None)
-    agent_id = state.agent_of.pop(link, None)
-    agent = None if agent_id is None else state.agents.get(agent_id)
-    if agent is None:
-        return
-    agent.link = None
-    agent.version += 1
-    if not agent.leaving:
-        state.allocator.deactivate_agent(agent.agent_id)
-        wait = state.policy.agent_reregister_timeout_s
-        out.append(StartTimer(reregister_key(agent.agent_id), wait))
-    offers.rescind_all(state, agent.offers.values(), now, out)
-    for framework_id in {key[0] for key in agent.tasks} | set(agent.executors):
-        if not state.frameworks[framework_id].info.checkpoint:
-            returning.forget_framework(state, agent, framework_id, now, out)
-    notify.log(out, "warn", "Agent {agent_id} disconnected", agent_id=agent.agent_id)
-
-
-def ping_due(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
-    """Time for a ping, or too late for the answer to the last one."""
-    agent = state.agents.get(agent_id)
-    if agent is None or agent.leaving:
-        return
-    if agent.pinged:
-        agent.missed += 1
-        if agent.missed >= state.policy.max_agent_ping_timeouts:
-            mark_unreachable(state, agent_id, now, out)
-            return
-    agent.pinged = True
-    if agent.link is not None:
-        out.append(SendToAgent(agent.link, PING))
-    out.append(StartTimer(ping_key(agent_id), state.policy.agent_ping_timeout_s))
-
-
-def ponged(agent: Agent) -> None:
-    """The agent answered."""
-    agent.pinged, agent.missed = False, 0
-
-
-def not_back(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
-    """The time to return is over for one agent."""
-    agent = state.agents.get(agent_id)
-    if agent is None or not agent.connected:
-        mark_unreachable(state, agent_id, now, out)
-
-
-def none_back(state: MasterState, now: float, out: list[Effect]) -> None:
-    """The time to return after a failover is over for all agents."""
-    for agent_id in list(state.recovered):
-        mark_unreachable(state, agent_id, now, out)

@@ -10,6 +10,7 @@ from mesos_twisted.master.core import (
     agents,
     events,
     frameworks,
+    liveness,
     notify,
     offers,
     reconcile,
@@ -50,7 +51,7 @@ def decide(state: MasterState, event: events.Event) -> list[Effect]:
         case events.SchedulerClosed(connection, now):
             frameworks.closed(state, connection, now, out)
         case events.AgentLinkClosed(link, now):
-            agents.closed(state, link, now, out)
+            liveness.closed(state, link, now, out)
         case events.FrameworkUpdated():
             frameworks.update(state, event, out)
         case events.TeardownAsked(framework_id, now):
@@ -122,14 +123,14 @@ def _agent_said(state: MasterState, event: events.AgentSaid, out: list[Effect]) 
         case agentlink.StatusUpdate():
             tasks.update(state, agent, said, event.now, out)
         case agentlink.Pong():
-            agents.ponged(agent)
+            liveness.ponged(agent)
         case agentlink.ExecutorMessage():
             tasks.message_framework(state, agent, said, out)
         case agentlink.ExitedExecutor():
             tasks.executor_exited(state, agent, said, event.now, out)
         case agentlink.Unregister():
             out.append(notify.count("master/messages_unregister_slave"))
-            agents.leave(state, agent, out)
+            liveness.leave(state, agent, out)
         case _:
             assert_never(said)
 
@@ -138,14 +139,14 @@ def _timer_fired(state: MasterState, event: events.TimerFired, out: list[Effect]
     now = event.now
     match event.key:
         case ("ping", agent_id):
-            agents.ping_due(state, AgentId(agent_id), now, out)
+            liveness.ping_due(state, AgentId(agent_id), now, out)
         case ("offer", offer_id):
             offers.expire(state, OfferId(offer_id), now, out)
         case ("failover", framework_id):
             frameworks.timed_out(state, FrameworkId(framework_id), now, out)
         case ("reregister", agent_id):
-            agents.not_back(state, AgentId(agent_id), now, out)
+            liveness.not_back(state, AgentId(agent_id), now, out)
         case ("recovered",):
-            agents.none_back(state, now, out)
+            liveness.none_back(state, now, out)
         case _:
             raise BugError(f"Nobody asked for the timer {event.key!r}.")
