@@ -12,6 +12,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from mesos_twisted.clock import Timers
+from mesos_twisted.descriptors import raise_limit
 from mesos_twisted.election.standalone import StandaloneElector
 from mesos_twisted.errors import MesosError
 from mesos_twisted.logs import Logging
@@ -38,6 +39,8 @@ def run(config: MasterConfig) -> int:
     epollreactor.install()
     from twisted.internet import reactor
 
+    # Each agent and each framework holds a connection; the master starts no other process.
+    raise_limit()
     # Young garbage is rare here and the old generations are large: look less often.
     gc.set_threshold(50_000, 20, 50)
     logging = Logging(sys.stderr, config.log_format, config.logging_level)
