@@ -11,16 +11,18 @@ target was missed: on a shared machine only CPU time means much.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench import report
+from bench import processes, report
 
 RESULTS = Path(".cache/bench/results.json")
 LIMIT_S = 240
@@ -74,13 +76,8 @@ def _run_all(names: list[str]) -> int:
         print(f"{name}: {BENCHMARKS[name]}", flush=True)
         with tempfile.TemporaryDirectory() as directory:
             rows = Path(directory) / "rows"
-            command = [sys.executable, "-m", "bench", "--rows", str(rows), name]
             began = time.monotonic()
-            try:
-                status = subprocess.run(command, timeout=LIMIT_S).returncode
-            except subprocess.TimeoutExpired:
-                status = -1
-                print(f"    {name} took longer than {LIMIT_S} s and was ended", flush=True)
+            status = _run_apart(name, rows, directory)
             if rows.exists():
                 results[name] = report.from_lines(rows.read_text())
         if status != 0:
@@ -93,6 +90,30 @@ def _run_all(names: list[str]) -> int:
     if failed:
         print(f"did not run to the end: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _run_apart(name: str, rows: Path, directory: str) -> int:
+    """Run it in a process of its own; its exit status. Nothing it started is left."""
+    command = [sys.executable, "-m", "bench", "--rows", str(rows), name]
+    process = subprocess.Popen(command, env=os.environ | {"TMPDIR": directory})
+    try:
+        return process.wait(LIMIT_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as reason:
+        print(f"    {name} is ended ({type(reason).__name__})", flush=True)
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if isinstance(reason, KeyboardInterrupt):
+            raise
+        return -1
+    finally:
+        for pid in processes.naming(directory):
+            # Only what the benchmark left behind names its directory.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def facts() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A master and agents for a benchmark: real processes, mutual TLS, everything on that is by default.
+"""A master and agents for a benchmark: real processes, mutual TLS, all that is on by default.
 
 They live in a temporary directory; leaving the `with` ends every process and removes it.
 """

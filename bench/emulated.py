@@ -1,16 +1,20 @@
 """Many agents in one process: real TLS, real link records, no containers behind them.
 
-    python -m bench.emulated --master HOST:PORT --certs DIR --count N [--tasks T]
+    python -m bench.emulated --master HOST:PORT --certs DIR --count N [--first F] [--tasks T]
 
-Each emulated agent keeps its own connection, registers, answers pings, and lets every task it is
-given run at once and never end (or end at once when its command is `true`). Progress goes to
-standard output as JSON lines: {"registered": n, "seconds": s}. It ends when standard input closes.
+Each emulated agent keeps its own connection, registers (with tasks: re-registers with T running
+ones each), answers pings, and lets every task it is given run at once and never end (or end at once
+when its command is `true`). Progress goes to standard output as JSON lines: {"registered": n,
+"seconds": s}. Standard input takes lines: `update N` lets N tasks change their health. It ends
+when standard input closes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import sys
 import time
 from typing import Any
@@ -19,20 +23,20 @@ from twisted.internet import reactor as installed
 from twisted.internet import stdio
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from bench import fleet
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import FreshIds
-from mesos_twisted.resources.convert import to_messages
-from mesos_twisted.resources.parse import resources_from_text
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.tcp import connect_tcp
 from mesos_twisted.transport.tls_factory import TLSClient
 
 reactor: Any = installed
-#: Connections in their handshake at once.
+#: Connections in their handshake, or registering, at once.
 AT_ONCE = 64
 
 
@@ -55,18 +59,20 @@ class EmulatedAgent(Protocol):
     def __init__(self, swarm: Swarm, number: int) -> None:
         self.swarm, self.number = swarm, number
         self.deframer = agentlink.Deframer()
-        self.agent_id: str | None = None
+        self.tasks: tuple[m.Task, ...] = ()
+        self.registered = False
 
     def send(self, message: agentlink.FromAgent) -> None:
         transport: Any = self.transport
         transport.write(agentlink.frame(message))
 
     def connectionMade(self) -> None:
-        info = m.AgentInfo(
-            hostname="localhost", port=10000 + self.number, resources=self.swarm.resources
-        )
-        pid = f"slave(1)@127.0.0.1:{10000 + self.number}"
-        self.send(agentlink.Register(info=info, pid=pid, version="1.11.0"))
+        if self.swarm.tasks:
+            said = fleet.returning(self.number, self.swarm.tasks, time.time())
+            self.tasks = said.tasks
+            self.send(said)
+        else:
+            self.send(fleet.register(self.number))
 
     def dataReceived(self, data: bytes) -> None:
         for body in self.deframer.feed(data):
@@ -75,27 +81,28 @@ class EmulatedAgent(Protocol):
                 self.send(agentlink.Pong())
             elif isinstance(message, agentlink.RunTask):
                 self.run(message)
-            elif isinstance(message, agentlink.Registered):
-                self.agent_id = message.agent_id
-                self.swarm.registered()
+            elif isinstance(message, agentlink.Registered | agentlink.Reregistered):
+                if not self.registered:
+                    self.registered = True
+                    self.swarm.registered(self)
+            elif isinstance(message, agentlink.Shutdown):
+                self.swarm.failed(message.message)
 
     def run(self, message: agentlink.RunTask) -> None:
         states = [m.TaskState.TASK_RUNNING]
-        command = message.task.command
-        if command is not None and command.value == "true":
+        task, framework = message.task, message.framework.id
+        if task.command is not None and task.command.value == "true":
             states.append(m.TaskState.TASK_FINISHED)
+        assert framework is not None
         for state in states:
-            status = m.TaskStatus(
-                task_id=message.task.task_id,
-                state=state,
-                agent_id=message.task.agent_id,
-                executor_id=m.ExecutorID(value=message.task.task_id.value),
-                source=m.TaskStatusSource.SOURCE_EXECUTOR,
-                timestamp=time.time(),
-                uuid=self.swarm.ids.uuid_bytes(),
+            status = fleet.status(
+                framework.value,
+                task.task_id.value,
+                task.agent_id.value,
+                state,
+                self.swarm.ids.uuid_bytes(),
+                time.time(),
             )
-            framework = message.framework.id
-            assert framework is not None
             self.send(
                 agentlink.StatusUpdate(
                     framework_id=framework.value, status=status, latest_state=states[-1]
@@ -103,7 +110,7 @@ class EmulatedAgent(Protocol):
             )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.swarm.lost(self, reason)
+        self.swarm.failed(f"agent {self.number} lost its link: {reason.getErrorMessage()}")
 
 
 class Dial(ClientFactory[Any]):
@@ -138,9 +145,10 @@ class Swarm:
         self.contexts = LinkContexts(source)
         self.host, _, port = options.master.rpartition(":")
         self.port, self.count, self.first = int(port), options.count, options.first
-        self.ids = FreshIds(f"emulated {options.first}".encode())
-        self.resources = to_messages(resources_from_text(options.resources), refined=False)
-        self.started = self.done = 0
+        self.tasks = options.tasks
+        self.ids = FreshIds(os.urandom(32))
+        self.agents: list[EmulatedAgent] = []
+        self.started = self.failures = 0
         self.begun = time.monotonic()
 
     def start(self) -> None:
@@ -150,29 +158,50 @@ class Swarm:
     def next(self) -> None:
         if self.started < self.count:
             number, self.started = self.first + self.started, self.started + 1
-            connect_tcp(reactor, self.host, self.port, Dial(self, number), 120.0)
+            connect_tcp(reactor, "127.0.0.1", self.port, Dial(self, number), 120.0)
 
-    def registered(self) -> None:
-        self.done += 1
+    def registered(self, agent: EmulatedAgent) -> None:
+        self.agents.append(agent)
         self.next()
-        if self.done % 500 == 0 or self.done == self.count:
-            self.say({"registered": self.done, "seconds": time.monotonic() - self.begun})
+        done = len(self.agents)
+        if done % 500 == 0 or done == self.count:
+            self.say({"registered": done, "seconds": time.monotonic() - self.begun})
 
-    def lost(self, agent: EmulatedAgent, reason: Failure) -> None:
-        self.say({"lost": agent.number, "reason": reason.getErrorMessage()})
+    def update(self, count: int) -> None:
+        """`count` tasks, spread over all agents, change their health."""
+        now, done = time.time(), 0
+        step = max(1, len(self.agents) * self.tasks // max(1, count))
+        for at in range(0, len(self.agents) * self.tasks, step):
+            agent = self.agents[at // self.tasks]
+            task = agent.tasks[at % self.tasks]
+            agent.send(fleet.update(task, self.ids.uuid_bytes(), now, at % 2 == 0))
+            done += 1
+        self.say({"updated": done})
 
     def tls_failed(self, reason: object, sentence: str) -> None:
         self.failed(sentence)
 
     def failed(self, sentence: str) -> None:
-        self.say({"failed": sentence})
+        self.failures += 1
+        if reactor.running and self.failures <= 5:
+            self.say({"failed": sentence})
 
     def say(self, document: dict[str, Any]) -> None:
         print(json.dumps(document), flush=True)
 
 
-class UntilClosed(Protocol):
-    """Ends the process when standard input closes."""
+class Commands(LineReceiver):
+    """Standard input; the process ends when it closes."""
+
+    delimiter = b"\n"
+
+    def __init__(self, swarm: Swarm) -> None:
+        self.swarm = swarm
+
+    def lineReceived(self, line: bytes) -> None:
+        word, _, count = line.partition(b" ")
+        if word == b"update":
+            self.swarm.update(int(count))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if reactor.running:
@@ -180,14 +209,17 @@ class UntilClosed(Protocol):
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run until standard input closes."""
+    parser = argparse.ArgumentParser(prog="python -m bench.emulated")
     parser.add_argument("--master", required=True)
     parser.add_argument("--certs", required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--resources", default="cpus:16;mem:65536;disk:100000;ports:[31000-32000]")
+    parser.add_argument("--tasks", type=int, default=0, help="running tasks each brings back")
     swarm = Swarm(parser.parse_args(arguments))
-    stdio.StandardIO(UntilClosed())
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    stdio.StandardIO(Commands(swarm))
     reactor.callWhenRunning(swarm.start)
     reactor.run()
 

@@ -1,4 +1,4 @@
-"""How long a launch takes on an idle cluster: ACCEPT sent to TASK_RUNNING and to the end, one by one."""
+"""How long a launch takes on an idle cluster: ACCEPT sent to TASK_RUNNING and to the end."""
 
 from __future__ import annotations
 

@@ -162,12 +162,14 @@ def connect(cluster: BenchCluster, scheduler: Scheduler, name: str) -> Scheduler
 def drive(work: Callable[[], Awaitable[None]], limit_s: float) -> None:
     """Run the reactor until `work()` has ended; raises what it raised, or TimeoutError."""
     failures: list[BaseException] = []
+    ended: list[bool] = []
 
     def failed(failure: Failure) -> None:
         failures.append(failure.value or RuntimeError("unknown"))
 
     async def guarded() -> None:
         await work()
+        ended.append(True)
 
     def begin() -> None:
         task = ensureDeferred(guarded())
@@ -178,3 +180,5 @@ def drive(work: Callable[[], Awaitable[None]], limit_s: float) -> None:
     reactor.run()
     if failures:
         raise failures[0]
+    if not ended:
+        raise KeyboardInterrupt

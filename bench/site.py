@@ -34,7 +34,8 @@ def main(port: str, certificate: str, key: str) -> None:
     """Serve until terminated."""
     with open(certificate, "rb") as cert, open(key, "rb") as secret:
         own = ssl.PrivateCertificate.loadPEM(secret.read() + b"\n" + cert.read())
-    reactor.listenSSL(int(port), Site(Accepting()), own.options(), interface="127.0.0.1")
+    accepting: Any = Accepting  # Twisted leaves Resource's constructor untyped
+    reactor.listenSSL(int(port), Site(accepting()), own.options(), interface="127.0.0.1")
     reactor.callWhenRunning(print, "ready", flush=True)
     reactor.run()
 
