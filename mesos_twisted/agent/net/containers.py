@@ -169,7 +169,8 @@ class AgentContainers:
         await self._watch(container_id)
 
     def _failed(self, container_id: ContainerId, sentence: str) -> None:
-        if container_id in self._live:
+        # One that is being destroyed has its end told by whoever destroys it.
+        if container_id in self._live and container_id not in self._ending:
             self._live.discard(container_id)
             self._tell(ev.ContainerLaunchFailed(container_id, sentence, self._now()))
 

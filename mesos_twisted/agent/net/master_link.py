@@ -213,6 +213,15 @@ class MasterLink:
         if self._current is not None:
             self._current.drop(reason)
 
+    def drop_revoked(self, is_revoked: Callable[[bytes], bool]) -> None:
+        """Close the link when its master's certificate is no longer good."""
+        if self._current is None:
+            return
+        transport: Any = self._current.transport
+        certificate = transport.peer_certificate()
+        if certificate is not None and is_revoked(certificate):
+            self._current.drop("the master's certificate is revoked")
+
     # Called by the connection under way.
 
     def tls_protocol(self, host: str) -> IProtocol:

@@ -108,6 +108,7 @@ class AgentPages:
             "/metrics": self._scrape,
             "/monitor/statistics": self._usage_page,
             "/containers": self._containers_page,
+            "/containerizer/debug": self._debug,
             "/files/browse": self._file("browse"),
             "/files/read": self._file("read"),
             "/files/download": self._file("download"),
@@ -214,6 +215,10 @@ class AgentPages:
         usage = await self._usage.of([one.container.id for one in rows])
         full = path == "/containers"
         return json_response(to_json([containers.to_v0(one, usage, full) for one in rows]), request)
+
+    def _debug(self, request: Request, principal: Principal) -> Response:
+        refused = self._endpoint(principal, "/containerizer/debug")
+        return refused or json_response(to_json({"pending": []}), request)
 
     def _file(self, page: str) -> Page:
         def answer(request: Request, principal: Principal) -> Result:

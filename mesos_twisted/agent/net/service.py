@@ -62,7 +62,7 @@ from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.http1_server import HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.messages import HttpLimits
-from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
+from mesos_twisted.transport.tls_factory import HTTP, TlsLimits, TLSServerFactory
 
 _EXECUTOR_BODY = 16 << 20
 _STOP_S = 5.0
@@ -289,8 +289,25 @@ class AgentService:
         self.driver.handle(ShutdownAsked(self._now(), "the operator asked for it"))
 
     def reload(self) -> Problem | None:
-        """Certificates are read again; a Problem says why the old ones stay."""
-        return self.trust.contexts.reload()
+        """Certificates are read again, and peers revoked by now are cut; a Problem says why the
+        old certificates stay."""
+        problem = self.trust.contexts.reload()
+        if problem is None:
+            for listener in self._listeners:
+                self._cut_revoked(listener)
+            self._link.drop_revoked(self.trust.contexts.is_revoked)
+        return problem
+
+    def _cut_revoked(self, listener: Listener) -> None:
+        if not isinstance(listener.factory, TLSServerFactory):
+            return
+        for connection in listener.factory.connections():
+            certificate = connection.peer_certificate()
+            if certificate is not None and self.trust.contexts.is_revoked(certificate):
+                self.log.warn(
+                    "Closing {peer}: its certificate is revoked", peer=connection.peer_address
+                )
+                connection.abortConnection()
 
     async def stop(self) -> None:
         """Nothing of this process is left; tasks go on."""

@@ -19,8 +19,27 @@ class User:
     switch: bool
 
 
+_MEMORY = 256
+_known: dict[str, User] = {}
+
+
 def resolve_user(name: str | None) -> User | Problem | None:
-    """The user to run as; None means as this process. A Problem says why it cannot be."""
+    """The user to run as; None means as this process. A Problem says why it cannot be.
+
+    A user that was found once is not looked up again: that reads the host's whole group table.
+    """
+    known = _known.get(name) if name is not None else None
+    if known is not None:
+        return known
+    found = _resolve(name)
+    if isinstance(found, User):
+        if len(_known) >= _MEMORY:
+            _known.clear()
+        _known[found.name] = found
+    return found
+
+
+def _resolve(name: str | None) -> User | Problem | None:
     found = identify(name)
     if isinstance(found, Problem):
         return found

@@ -13,6 +13,7 @@ from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.environment import TOKEN_MARKER, TOKEN_VARIABLE
 from mesos_twisted.agent.net.containers import AGAIN_S, AgentContainers
 from mesos_twisted.clock import Timers
+from mesos_twisted.containerizer.core.container import LaunchOutcome
 from mesos_twisted.containerizer.fake import FakeContainerizer
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.protocol.generated import messages as m
@@ -137,9 +138,24 @@ def test_a_destroy_of_a_running_container_is_told_once(world: World) -> None:
     """Although both its watcher and its destroyer see the end."""
     world.launch()
     world.edge.perform(fx.DestroyContainer(C))
-    world.edge.perform(fx.DestroyContainer(C))
     ends = [one for one in world.events if isinstance(one, ev.ContainerTerminated)]
-    assert ends == [ev.ContainerTerminated(C, 9, 5.0)] or len(ends) == 2
+    assert ends == [ev.ContainerTerminated(C, 9, 5.0)]
+
+
+def test_a_destroy_during_the_launch_is_an_end_not_a_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told once, when the launcher has answered."""
+    launching: Deferred[Any] = Deferred()
+    destroying: Deferred[Any] = Deferred()
+    monkeypatch.setattr(world.containerizer, "launch", lambda *args: launching)
+    monkeypatch.setattr(world.containerizer, "destroy", lambda c: destroying)
+    world.launch()
+    world.edge.perform(fx.DestroyContainer(C))
+    launching.callback(LaunchOutcome(None, problem="destroyed"))
+    assert not world.events
+    destroying.callback(None)
+    assert world.events == [ev.ContainerTerminated(C, None, 5.0)]
 
 
 def test_destroying_what_nobody_knows_is_told(world: World) -> None:
