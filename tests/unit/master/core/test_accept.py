@@ -279,13 +279,12 @@ def test_an_executor_id_keeps_its_info() -> None:
     assert status.message is not None and "not compatible" in status.message
 
 
-def group(*tasks: m.TaskInfo, **more: object) -> m.OfferOperation:
+def group(*tasks: m.TaskInfo) -> m.OfferOperation:
     """A LAUNCH_GROUP on a default executor."""
     info = executor(
         type=m.ExecutorInfoType.DEFAULT,
         command=None,
         resources=resources("cpus:0.1;mem:32;disk:32"),
-        **more,
     )
     return m.OfferOperation(
         type=m.OfferOperationType.LAUNCH_GROUP,

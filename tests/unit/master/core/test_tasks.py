@@ -135,8 +135,12 @@ def test_operators_see_new_states_and_health_only() -> None:
     world, framework, agent = stage()
     world.state.operator_subscribers = 1
 
-    def published(uuid: bytes, **more: object) -> int:
-        made = world.status(framework, agent, "t", "TASK_RUNNING", uuid=uuid, **more)
+    def published(
+        uuid: bytes, reason: m.TaskStatusReason | None = None, healthy: bool | None = None
+    ) -> int:
+        made = world.status(
+            framework, agent, "t", "TASK_RUNNING", uuid=uuid, reason=reason, healthy=healthy
+        )
         return sum(isinstance(one, Publish) for one in made)
 
     assert published(b"1" * 16) == 0
