@@ -49,7 +49,7 @@ from mesos_twisted.agent.views.facts import Facts
 from mesos_twisted.clock import Timers
 from mesos_twisted.config import document, require
 from mesos_twisted.containerizer.build import posix_containerizer
-from mesos_twisted.errors import MalformedError, MesosError, Problem
+from mesos_twisted.errors import MalformedError, MesosError, Problem, UnavailableError
 from mesos_twisted.files.http import FilesApi
 from mesos_twisted.files.store import FileStore, Root
 from mesos_twisted.metrics import names, prometheus
@@ -61,7 +61,7 @@ from mesos_twisted.security.core.authorizer import NOTHING
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.http1_server import HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
-from mesos_twisted.transport.messages import HttpLimits
+from mesos_twisted.transport.messages import HttpLimits, Request, text_response
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits, TLSServerFactory
 
 _EXECUTOR_BODY = 16 << 20
@@ -115,7 +115,7 @@ class AgentService:
         self._endpoint = ExecutorEndpoint()
         self._servers: list[HttpServer] = []
         self._listeners: list[Listener] = []
-        self._stopping: Deferred[None] | None = None
+        self._pages: AgentPages | None = None
         #: The agent ends for good: its launcher has nothing to survive for.
         self._leaving = False
 
@@ -129,14 +129,15 @@ class AgentService:
         began = self._now()
         self._store = CheckpointStore(self._meta)
         records = self._store.rows()
+        self._listen()
         loopback = self._server(self._endpoint.handle)
         self._endpoint.listen(self._reactor, loopback, self._config.executor_port, self._meta)
         endpoint = f"{HOST}:{self._endpoint.port}"
-        policy = setup.policy(self._config, self._work_dir, endpoint)
+        policy = setup.policy(self._config, self._work_dir, self.port, endpoint)
         self.state = new_state(policy, os.urandom(32))
         self.driver = AgentDriver(self.state, decide, self._timers, self._now)
         self._build_ports(self._store)
-        self._listen(self._build_pages())
+        self._pages = self._build_pages()
         self._endpoint.serve(self._executors)
         event = await recovery.recover(records, self._containerizer, self._work_dir, began)
         self.driver.handle(event)
@@ -154,9 +155,15 @@ class AgentService:
     def _build_ports(self, store: CheckpointStore) -> None:
         config, handle, now, count = self._config, self.driver.handle, self._now, self.metrics.add
         cache_dir = config.fetcher_cache_dir or os.path.join(self._work_dir, "fetch")
-        cache = FetchCache(os.path.abspath(cache_dir), config.fetcher_cache_size)
+        cache = FetchCache(os.path.realpath(cache_dir), config.fetcher_cache_size)
         fetcher = Fetcher(self._reactor, self._timers, cache, config.fetcher_stall_timeout, count)
-        fetcher.start()
+        try:
+            fetcher.start()
+        except OSError as error:
+            raise UnavailableError(
+                f"The fetcher cache {cache.directory} cannot be used: {error.strerror}; "
+                "set --fetcher_cache_dir"
+            ) from None
         self._house = Housekeeping(
             self._work_dir,
             self._timers,
@@ -236,11 +243,15 @@ class AgentService:
             lambda values: prometheus.render(values, self.metrics.is_counter),
         )
 
-    def _listen(self, pages: AgentPages) -> None:
-        server = self._server(pages.handle)
+    def _handle(self, request: Request) -> Any:
+        if self._pages is None:
+            return text_response(503, "Agent has not finished recovery")
+        return self._pages.handle(request)
+
+    def _listen(self) -> None:
+        server = self._server(self._handle)
         limits = TlsLimits(handshaking=self._config.max_unauthenticated_connections)
-        self._listeners.insert(
-            0,
+        self._listeners.append(
             listen_tls(
                 self._reactor,
                 self._config.ip,

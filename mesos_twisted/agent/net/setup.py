@@ -6,6 +6,7 @@ Raises MesosError with one sentence for every setting that cannot work.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import pwd
@@ -71,6 +72,7 @@ def check(config: AgentConfig) -> bool:
     """True when an agent could start with these settings; raises MesosError otherwise."""
     parse_masters(require(config, "master", "host:port of the masters"))
     contexts(config)
+    advertised_ip(config)
     if config.acls is not None:
         parse_acls(config.acls)
     if config.http_credentials is not None:
@@ -140,10 +142,10 @@ def _tokens(config: AgentConfig, work_dir: str) -> TokenKey:
     return read_token_key(path)
 
 
-def policy(config: AgentConfig, work_dir: str, executor_endpoint: str) -> Policy:
-    """What the core needs of the flags."""
-    ip = config.advertise_ip or config.ip
-    port = config.advertise_port or config.port
+def policy(config: AgentConfig, work_dir: str, port: int, executor_endpoint: str) -> Policy:
+    """What the core needs of the flags; `port` is the one listened on."""
+    ip = advertised_ip(config)
+    port = config.advertise_port or port
     return Policy(
         hostname=config.hostname or ip,
         ip=ip,
@@ -168,6 +170,18 @@ def policy(config: AgentConfig, work_dir: str, executor_endpoint: str) -> Policy
         registration_backoff_s=config.registration_backoff_factor,
         max_completed_executors_per_framework=config.max_completed_executors_per_framework,
     )
+
+
+def advertised_ip(config: AgentConfig) -> str:
+    """The address others reach this agent at. Raises MalformedError when nobody could."""
+    ip = config.advertise_ip or config.ip
+    try:
+        unspecified = ipaddress.ip_address(ip).is_unspecified
+    except ValueError:
+        raise MalformedError(f"'{ip}' is not an IP address; set --ip or --advertise_ip") from None
+    if unspecified:
+        raise MalformedError(f"--ip={ip} is every address: say which one with --advertise_ip")
+    return ip
 
 
 def _attributes(config: AgentConfig) -> Attributes:
