@@ -1,7 +1,9 @@
 """Leading, following, recovering and stopping."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mesos_twisted.errors import UnavailableError
@@ -9,7 +11,10 @@ from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.registry.memory import MemoryRegistry
 from mesos_twisted.registry.operations import AdmitAgent, Snapshot
-from mesos_twisted.testing.master_service import Make
+from mesos_twisted.security.net.authority import revoke
+from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, register
+from mesos_twisted.transport.listen import Listener
+from mesos_twisted.transport.tls_factory import TLSServerFactory
 
 
 class Follower:
@@ -97,8 +102,6 @@ def test_a_registry_that_fails_ends_the_master(make: Make) -> None:
     """An agent is never told what is not stored."""
     world = make(registry=Failing())
     link, transport = world.agent()
-    from mesos_twisted.testing.master_service import register
-
     link.dataReceived(agentlink.frame(register()))
     assert world.stopped == [(75, "The registry was not written: The disk is full")]
     assert transport.records() == []
@@ -119,3 +122,87 @@ def test_admission_needs_an_id() -> None:
     except Exception as error:
         assert "without an id" in str(error)
     assert registry.records == {}
+
+
+def test_bodies_are_limited_by_path(make: Make) -> None:
+    """Scheduler calls may be larger than anything else, under each of their spellings."""
+    limit = make().service.endpoints.body_limit
+    assert limit("/api/v1/scheduler") == limit("/master/api/v1/scheduler/") == 5 << 20
+    assert limit("/api/v1") == limit("/api/v1/operator") == limit("/anything") == 1 << 20
+
+
+def test_stopping_ends_every_stream(make: Make) -> None:
+    """Schedulers and operators see the end, agents as well; the registry is let go."""
+    world = make()
+    _, transport, _ = world.registered()
+    streams = [world.subscribe(), world.open("/api/v1", {"type": "SUBSCRIBE"})]
+    assert world.close() == []
+    assert transport.closed and all(stream.ended for stream in streams)
+
+
+def test_counters_of_forgotten_frameworks_go(make: Make) -> None:
+    """History is bounded, and so are its metrics."""
+    world = make(max_completed_frameworks=0)
+    world.subscribe()
+    framework_id = next(iter(world.service.state.frameworks))
+    counters = world.service.metrics.counters
+    assert any(framework_id in name for name in counters)
+    world.request("POST", "/teardown", f"frameworkId={framework_id}".encode())
+    world.clock.advance(301.0)
+    assert not any(framework_id in name for name in counters)
+
+
+def test_the_whitelist_is_read_again(make: Make, tmp_path: Path) -> None:
+    """Only the hosts in the file are offered; a change is noticed within seconds."""
+    path = tmp_path / "whitelist"
+    path.write_text("other.example\n")
+    world = make(whitelist=str(path))
+    world.registered()
+    stream = world.subscribe()
+    world.clock.pump([1.0, 1.0])
+    assert "OFFERS" not in [event["type"] for event in stream.events()]
+    path.write_text("localhost\nother.example\n")
+    world.clock.pump([1.0] * 6)
+    assert "OFFERS" in [event["type"] for event in stream.events()]
+    path.unlink()
+    world.clock.pump([1.0] * 6)
+    assert world.service.state.whitelist == {"localhost", "other.example"}
+
+
+class Open:
+    """A connection with a certificate."""
+
+    def __init__(self, certificate: bytes) -> None:
+        self.certificate = certificate
+        self.aborted = False
+
+    def peer_certificate(self) -> bytes:
+        return self.certificate
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+def test_connections_of_revoked_certificates_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload that brings a new revocation list ends what is on it, and nothing else."""
+    certificates = Certificates.make(tmp_path)
+    world = MasterWorld(certificates, tls_crl_file=str(tmp_path / "crl.pem"))
+    gone, stays = Open(certificates.der("framework")), Open(certificates.der("operator"))
+    factory = TLSServerFactory(world.clock, world.service.trust.contexts, {})
+    monkeypatch.setattr(factory, "connections", lambda: iter([gone, stays]))
+    world.service.listener = Listener(_NoPort(), factory)  # type: ignore[arg-type]
+    world.service.reload()
+    assert not gone.aborted
+    revoke(tmp_path, "framework")
+    world.service.reload()
+    assert gone.aborted and not stays.aborted
+    assert world.close() == []
+
+
+class _NoPort:
+    """A port that nobody listens on."""
+
+    def stopListening(self) -> None:
+        """Nothing to stop."""
