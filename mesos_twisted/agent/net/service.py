@@ -292,7 +292,7 @@ class AgentService:
 
     def _leave(self, exit_code: int, message: str) -> None:
         self.driver.stopped = True
-        self._leaving = True
+        self._leaving = exit_code == 0
         self._ended(exit_code, message)
 
     def shut_down(self) -> None:
