@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mesos_twisted.effects import CancelTimer as CancelTimer
+from mesos_twisted.effects import Count as Count
+from mesos_twisted.effects import Log as Log
+from mesos_twisted.effects import StartTimer as StartTimer
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId
@@ -153,21 +157,6 @@ class CloseExecutorStream:
 
 
 @dataclass(frozen=True, slots=True)
-class StartTimer:
-    """Say TimerFired(key) after so many seconds; a timer of the same key is replaced."""
-
-    key: tuple[str, ...]
-    after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
-    """Forget a timer; unknown keys are fine."""
-
-    key: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class DeletePath:
     """Delete a directory below the work directory, never following a symlink."""
 
@@ -180,23 +169,6 @@ class StopAgent:
 
     exit_code: int
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Add to a counter declared in metrics.names."""
-
-    name: str
-    amount: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One line; ids are fields."""
-
-    level: Literal["debug", "info", "warn", "error"]
-    format: str
-    fields: tuple[tuple[str, object], ...] = ()
 
 
 Effect: TypeAlias = (

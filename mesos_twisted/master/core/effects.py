@@ -7,8 +7,12 @@ asks for it when RegistryApplied comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from mesos_twisted.effects import CancelTimer as CancelTimer
+from mesos_twisted.effects import Count as Count
+from mesos_twisted.effects import Log as Log
+from mesos_twisted.effects import StartTimer as StartTimer
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId
@@ -61,21 +65,6 @@ class ApplyRegistry:
 
 
 @dataclass(frozen=True, slots=True)
-class StartTimer:
-    """Say TimerFired(key) after so many seconds; a timer of the same key is replaced."""
-
-    key: tuple[str, ...]
-    after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
-    """Forget a timer; unknown keys are fine."""
-
-    key: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class RequestAllocation:
     """Something changed that an allocation could use: say AllocationDue soon, once."""
 
@@ -85,23 +74,6 @@ class Publish:
     """Tell operators' event streams. Made by the core next to the change it tells of."""
 
     event: m.MasterEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Add to a counter declared in metrics.names."""
-
-    name: str
-    amount: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One line; ids are fields."""
-
-    level: Literal["debug", "info", "warn", "error"]
-    format: str
-    fields: tuple[tuple[str, object], ...] = ()
 
 
 Effect: TypeAlias = (
