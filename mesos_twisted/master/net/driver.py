@@ -255,7 +255,6 @@ class MasterDriver:
     def _allocate(self) -> None:
         began = self._timers.seconds()
         metrics = self.ports.metrics
-        metrics.add("allocator/mesos/allocation_runs")
         metrics.timing("allocator/mesos/allocation_run_latency_ms").record(began - self._asked_at)
         self.handle(ev.AllocationDue(self.now(), self._seed()))
         self._allocated_at = self._timers.seconds()

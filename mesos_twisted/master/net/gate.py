@@ -65,7 +65,9 @@ class Gate:
         self._recovered = recovered
 
     def principal(self, request: Request, realm: Realm) -> Principal | Response:
-        """Who asks, or the 401 (or 429) that says how to prove it."""
+        """Who asks, or the 401 (or 429) that says how to prove it; 403 for another site's page."""
+        if realm.required and is_foreign(request):
+            return text_response(403, "Pages of other sites may not ask this master in your name.")
         peer = request.peer
         identity = peer.identity
         if identity is None and peer.certificate is not None:
@@ -100,6 +102,21 @@ class Gate:
         if location is None:
             return text_response(503, "No leader elected")
         return Response(307, b"", None, (("Location", location),))
+
+
+def is_foreign(request: Request) -> bool:
+    """Does a browser ask for a page of another site, with its user's own proofs?
+
+    Programs send neither header. Following a link to a page that is only read is harmless.
+    """
+    headers = request.headers
+    site = headers.get("sec-fetch-site")
+    if request.method == "GET":
+        return site == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
 def challenge_response(challenge: Challenge) -> Response:

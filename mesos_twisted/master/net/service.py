@@ -58,6 +58,21 @@ class Stop(Protocol):
         """Soon, with this exit code."""
 
 
+class Handshakes:
+    """Counts TLS handshakes, the failed ones by their reason."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def handshake_done(self, peer: str) -> None:
+        """One more."""
+        self._metrics.add("master/tls_handshakes")
+
+    def handshake_failed(self, reason: str, peer: str) -> None:
+        """One that will never complete."""
+        self._metrics.add(f"master/tls_handshake_failures/{reason}")
+
+
 class MasterService:
     """One master process. `seed` is 32 fresh random bytes; `now` gives epoch seconds."""
 
@@ -187,6 +202,7 @@ class MasterService:
             self.trust.contexts,
             {HTTP: self.http, agentlink.ALPN: self.links},
             TlsLimits(handshaking=config.max_unauthenticated_connections),
+            Handshakes(self.metrics),
         )
         port = self.listener.port_number
         self.state.info = setup.master_info(config, self.state.info.id, port)
@@ -201,10 +217,16 @@ class MasterService:
         self.upkeep.start()
         self._elector.start(self.state.info, self._led)
 
-    def reload(self) -> None:
-        """New certificates for new connections; links of revoked ones are cut."""
-        if self.trust.contexts.reload() is None and self.listener is not None:
+    def reload(self) -> bool:
+        """New certificates for new connections, and connections of revoked ones are cut.
+
+        False, and nothing is changed, when the files are not good.
+        """
+        if self.trust.contexts.reload() is not None:
+            return False
+        if self.listener is not None:
             self.upkeep.cut_revoked(self.listener)
+        return True
 
     def stop(self) -> Deferred[None]:
         """Fires when nothing is left: followers know, answers are out, the registry is closed."""

@@ -1,7 +1,10 @@
-"""A master's chores: forget idle fragments, cut revoked peers, read the whitelist."""
+"""A master's chores: forget idle fragments, notice new certificates, cut revoked peers, read the
+whitelist.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +25,8 @@ from mesos_twisted.transport.tls_factory import TLSServerFactory
 #: Seconds after which fragments that nobody asked for give their memory back.
 IDLE_S = 300.0
 WHITELIST_S = 5.0
+#: A revoked peer keeps its connections no longer than this once the list is on disk.
+CERTIFICATES_S = 30.0
 
 
 class Owner(Protocol):
@@ -35,6 +40,10 @@ class Owner(Protocol):
     views: OperatorViews
     trust: Trust
 
+    def reload(self) -> bool:
+        """Take the certificates as they are on disk; false when they are not good."""
+        ...
+
 
 class Upkeep:
     """The chores of one master."""
@@ -46,11 +55,21 @@ class Upkeep:
         self._timers = timers
         self._series: list[Timer] = []
         self._whitelist: str | None = None
+        config = owner.config
+        files = (
+            config.tls_cert_file,
+            config.tls_key_file,
+            config.tls_ca_file,
+            config.tls_crl_file,
+        )
+        self._files = [file for file in files if file is not None]
+        self._marks = self._marked()
 
     def start(self) -> None:
         """The chores come at their times from here on."""
         self._series.append(self._timers.every(IDLE_S, self._forget_idle))
         self._series.append(self._timers.every(IDLE_S, self._forget_frameworks))
+        self._series.append(self._timers.every(CERTIFICATES_S, self._look_at_certificates))
         if self._owner.config.whitelist is not None:
             self._series.append(self._timers.every(WHITELIST_S, self._read_whitelist))
             self._read_whitelist()
@@ -74,6 +93,22 @@ class Upkeep:
                 cut += 1
         if cut:
             self.log.info("Cut {count} connections of revoked certificates", count=cut)
+
+    def _look_at_certificates(self) -> None:
+        marks = self._marked()
+        # Files of a rotation may be replaced one by one: a reload that fails is tried again.
+        if marks != self._marks and self._owner.reload():
+            self._marks = marks
+
+    def _marked(self) -> list[tuple[int, int, int]]:
+        marks: list[tuple[int, int, int]] = []
+        for file in self._files:
+            try:
+                found = os.stat(file)
+                marks.append((found.st_ino, found.st_mtime_ns, found.st_size))
+            except OSError:
+                marks.append((0, 0, 0))
+        return marks
 
     def _forget_idle(self) -> None:
         self._owner.pages.forget_idle()
