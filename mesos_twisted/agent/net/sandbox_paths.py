@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mesos_twisted.agent.core import paths
-from mesos_twisted.agent.core.state import AgentState, Framework
+from mesos_twisted.agent.core.state import AgentState, ExecutorKind, Framework
 from mesos_twisted.agent.net import sandbox
 from mesos_twisted.agent.views.visible import executor_ref, framework_ref
 from mesos_twisted.files import walk
@@ -53,7 +53,7 @@ class SandboxPaths:
         framework_id, executor_id = FrameworkId(parts[1]), ExecutorId(parts[3])
         executor = f"slaves/{agent_id}/frameworks/{framework_id}/executors/{executor_id}"
         if parts[4] == "tasks" and not real:
-            directory = self._task_directory(framework_id, TaskId(parts[5]))
+            directory = self._task_directory(framework_id, executor_id, TaskId(parts[5]))
             if directory is None:
                 return None
         elif parts[4] == "runs":
@@ -86,22 +86,19 @@ class SandboxPaths:
         linked = sandbox.latest(self._state.policy.work_dir, runs)
         return None if linked is None or check_id(linked) else ContainerId(linked)
 
-    def _task_directory(self, framework_id: FrameworkId, task_id: TaskId) -> str | None:
-        task = self._state.task(framework_id, task_id)
-        if task is not None and task.container_id is not None:
-            container = self._state.containers.get(task.container_id)
-            if container is not None:
-                return container.directory
+    def _task_directory(
+        self, framework_id: FrameworkId, executor_id: ExecutorId, task_id: TaskId
+    ) -> str | None:
+        """The sandbox of a task that this very executor has or had."""
         framework = self._framework(framework_id)
         if framework is None:
             return None
-        for executor in framework.executors.values():
-            if task_id in executor.tasks or _has(executor.completed_tasks, task_id):
-                return executor.directory
+        live = framework.executors.get(executor_id)
+        if live is not None and (task_id in live.tasks or _has(live.completed_tasks, task_id)):
+            return _inside(live.kind, live.directory, task_id)
         for done in reversed(framework.completed):
-            if _has(done.tasks, task_id):
-                inside = paths.task_directory(done.directory, task_id)
-                return inside if done.kind.value == "default" else done.directory
+            if done.id == executor_id and _has(done.tasks, task_id):
+                return _inside(done.kind, done.directory, task_id)
         return None
 
     def _owner(self, framework_id: FrameworkId, executor_id: ExecutorId) -> ObjectRef:
@@ -115,6 +112,11 @@ class SandboxPaths:
             if done.id == executor_id:
                 return executor_ref(done.info, framework.info)
         return framework_ref(framework.info)
+
+
+def _inside(kind: ExecutorKind, run: str, task_id: TaskId) -> str:
+    """A task of a group has a sandbox of its own inside its executor's."""
+    return paths.task_directory(run, task_id) if kind is ExecutorKind.DEFAULT else run
 
 
 def _has(tasks: Iterable[m.Task], task_id: TaskId) -> bool:

@@ -370,6 +370,13 @@ def test_a_sandbox_has_many_paths(tmp_path: Any, path: str) -> None:
     assert world.call(body, Principal("p", Role.FRAMEWORK)).status == 200
 
 
+def test_a_task_is_found_below_its_own_executor_only(tmp_path: Any) -> None:
+    """Another executor's name would be judged by another owner."""
+    world = World(make_state(str(tmp_path)))
+    path = "path=/frameworks/A-0000/executors/other/tasks/t1"
+    assert world.get("/files/browse", path).status == 404
+
+
 @pytest.mark.parametrize("path", ["/meta/checkpoints.db", "/slaves", "/slaves/A-S0/frameworks"])
 def test_nothing_else_below_the_work_directory_is_shown(tmp_path: Any, path: str) -> None:
     """Least of all the checkpoints."""
