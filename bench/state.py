@@ -20,7 +20,7 @@ from mesos_twisted.master.core.state import MasterState, new_state
 from mesos_twisted.master.net import setup
 from mesos_twisted.master.views.facts import Facts
 from mesos_twisted.master.views.operator import OperatorViews, response_pieces
-from mesos_twisted.master.views.pages import Pages
+from mesos_twisted.master.views.pages import Pages, TaskCounts
 from mesos_twisted.master.views.visible import EVERYTHING
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -54,7 +54,7 @@ def run(report: Report) -> None:
     _page(report, "/state, all rendered", lambda: pages.state(EVERYTHING, None), None)
     _change(state)
     _page(report, "/state, 1 % changed", lambda: pages.state(EVERYTHING, None), 300)
-    _page(report, "/state-summary", lambda: pages.state_summary(EVERYTHING), None)
+    _page(report, "/state-summary", lambda: _summary(pages, state), None)
 
     def v1() -> Iterator[bytes]:
         group = views.state(EVERYTHING, Media.JSON)
@@ -70,6 +70,13 @@ def _return(state: MasterState, number: int, record: bytes) -> None:
     for effect in decide(state, ev.AgentSaid(ConnectionId(number), said, 2.0, "127.0.0.1")):
         if isinstance(effect, fx.ApplyRegistry):
             decide(state, ev.RegistryApplied(effect.number, 2.0))
+
+
+def _summary(pages: Pages, state: MasterState) -> Iterator[bytes]:
+    counts = TaskCounts(state)
+    for _ in counts.steps():
+        yield b""
+    yield from pages.state_summary(EVERYTHING, counts)
 
 
 def _change(state: MasterState) -> None:

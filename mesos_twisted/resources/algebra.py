@@ -107,6 +107,22 @@ class Resources:
         """The resources of a mapping; empty amounts vanish."""
         return cls({key: amount for key, amount in amounts.items() if _is_something(amount)})
 
+    @classmethod
+    def sum(cls, many: Iterable[Resources]) -> Resources:
+        """The sum of all, in one pass; far cheaper than adding them one to the other."""
+        amounts: dict[Key, Amount] = {}
+        get = amounts.get
+        for one in many:
+            for key, amount in one._amounts.items():
+                held = get(key)
+                if held is None:
+                    amounts[key] = amount
+                elif held.__class__ is int:
+                    amounts[key] = held + amount  # type: ignore[operator]  # a key has one type
+                else:
+                    amounts[key] = _plus(held, amount)
+        return cls(amounts) if amounts else NOTHING
+
     def __bool__(self) -> bool:
         return bool(self._amounts)
 

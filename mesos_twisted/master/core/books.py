@@ -25,6 +25,7 @@ def charge(framework: Framework, agent_id: AgentId, resources: Resources) -> Non
     """The framework holds more of the agent (the allocator knows it already)."""
     held = framework.used.get(agent_id)
     framework.used[agent_id] = resources if held is None else held.add(resources)
+    framework.used_sum = None
 
 
 def release(
@@ -32,6 +33,7 @@ def release(
 ) -> None:
     """The framework gives resources back; the allocator may offer them."""
     left = framework.used[agent_id].subtract(resources)
+    framework.used_sum = None
     if left:
         framework.used[agent_id] = left
     else:

@@ -39,7 +39,7 @@ from mesos_twisted.protocol.ids import (
     TaskId,
 )
 from mesos_twisted.protocol.states import TERMINAL
-from mesos_twisted.resources.algebra import NOTHING, Resources
+from mesos_twisted.resources.algebra import Resources
 
 HEARTBEAT_INTERVAL_S = 15.0
 MASTER_CAPABILITIES = ("AGENT_UPDATE",)
@@ -175,6 +175,8 @@ class Framework:
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     #: What tasks and executors hold on each agent, as allocated.
     used: dict[AgentId, Resources] = field(default_factory=dict)
+    #: The sum of `used`, when somebody has asked since it changed.
+    used_sum: Resources | None = None
     #: Where its per-framework metrics begin, slash included; "" when they are not kept.
     metrics: str = ""
     version: int = 0
@@ -196,17 +198,13 @@ class Framework:
 
     def offered(self) -> Resources:
         """The sum of its open offers."""
-        total = NOTHING
-        for offer in self.offers.values():
-            total = total.add(offer.resources)
-        return total
+        return Resources.sum([offer.resources for offer in self.offers.values()])
 
     def total_used(self) -> Resources:
-        """The sum of `used`."""
-        total = NOTHING
-        for resources in self.used.values():
-            total = total.add(resources)
-        return total
+        """The sum of `used`; kept until that changes."""
+        if self.used_sum is None:
+            self.used_sum = Resources.sum(self.used.values())
+        return self.used_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +262,7 @@ class Agent:
 
     def offered(self) -> Resources:
         """The sum of its open offers."""
-        total = NOTHING
-        for offer in self.offers.values():
-            total = total.add(offer.resources)
-        return total
+        return Resources.sum([offer.resources for offer in self.offers.values()])
 
 
 @dataclass(frozen=True, slots=True)
