@@ -21,6 +21,7 @@ from mesos_twisted.master.views.operator import (
     OperatorViews,
     subscribed_pieces,
     subscribed_size,
+    visible_agent,
 )
 from mesos_twisted.master.views.visible import Visible
 from mesos_twisted.protocol.generated import messages as m
@@ -70,11 +71,13 @@ class Subscriptions:
         """Tell every subscriber that may see it; encoded once for each encoding."""
         encoded: dict[Media, bytes] = {}
         for one in tuple(self._open):
-            if one.visible.everything or self._may_see(one.visible, event):
+            if one.visible.everything:
                 payload = encoded.get(one.media)
                 if payload is None:
                     payload = encoded[one.media] = CODECS[one.media](event)
                 one.writer.write_record(payload)
+            elif self._may_see(one.visible, event):
+                one.writer.write_record(CODECS[one.media](_filtered(event, one.visible)))
 
     def stop(self) -> None:
         """Every stream is closed and no beat comes."""
@@ -124,15 +127,7 @@ class Subscriptions:
                 return self._seen(visible, info.id) is not None
         if event.framework_removed is not None:
             return self._seen(visible, event.framework_removed.framework_info.id) is not None
-        # What an agent has for roles is not split up: those who may not see all see no details.
-        return event.agent_added is None or self._every_role(visible, event.agent_added.agent)
-
-    def _every_role(self, visible: Visible, agent: m.MasterResponseGetAgentsAgent) -> bool:
-        return all(
-            visible.role(reservation.role or "*")
-            for resource in agent.total_resources
-            for reservation in resource.reservations[-1:]
-        )
+        return True
 
     def _seen(self, visible: Visible, wanted: m.FrameworkID | None) -> Framework | None:
         key = FrameworkId(wanted.value if wanted is not None else "")
@@ -147,6 +142,14 @@ class Subscriptions:
         task = owner.tasks.get(key) or owner.unreachable.get(key)
         # A task that has just left the tables was shown while it was there.
         return task is None or visible.task(owner, task)
+
+
+def _filtered(event: m.MasterEvent, visible: Visible) -> m.MasterEvent:
+    """The event without what the principal may not see of an agent."""
+    if event.agent_added is None:
+        return event
+    agent = visible_agent(event.agent_added.agent, visible)
+    return m.MasterEvent(type=event.type, agent_added=m.MasterEventAgentAdded(agent=agent))
 
 
 def stream_start(

@@ -307,16 +307,22 @@ class OperatorViews:
         return Fragments(lambda agent: encode(self._agent(agent, EVERYTHING)))
 
     def _agent(self, agent: Agent, visible: Visible) -> m.MasterResponseGetAgentsAgent:
-        whole = agent_message(self._state, agent)
-        if visible.everything:
-            return whole
-        return msgspec.structs.replace(
-            whole,
-            agent_info=_only_visible(whole.agent_info, visible),
-            total_resources=_filtered(whole.total_resources, visible),
-            allocated_resources=_filtered(whole.allocated_resources, visible),
-            offered_resources=_filtered(whole.offered_resources, visible),
-        )
+        return visible_agent(agent_message(self._state, agent), visible)
+
+
+def visible_agent(
+    whole: m.MasterResponseGetAgentsAgent, visible: Visible
+) -> m.MasterResponseGetAgentsAgent:
+    """An agent without the resources reserved for roles that may not be seen."""
+    if visible.everything:
+        return whole
+    return msgspec.structs.replace(
+        whole,
+        agent_info=_only_visible(whole.agent_info, visible),
+        total_resources=_filtered(whole.total_resources, visible),
+        allocated_resources=_filtered(whole.allocated_resources, visible),
+        offered_resources=_filtered(whole.offered_resources, visible),
+    )
 
 
 def _task_fragments(encode: Encode) -> Fragments[Task]:
