@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 
 from mesos_twisted.agent.net.users import User
 from mesos_twisted.files import walk
@@ -58,7 +59,17 @@ def _make(root: int, parts: tuple[str, ...], user: User | None, passage: int | N
             if user is not None and user.switch and (last or passage is not None):
                 os.fchown(fd, user.uid, user.gid)
             os.fchmod(fd, _SANDBOX if last else _PASSAGE if passage is None else passage)
+        elif user is not None and user.switch:
+            _let_through(fd, user)
     return fd
+
+
+def _let_through(fd: int, user: User) -> None:
+    """A pod's directory can be walked (not listed) by a member that runs as another user."""
+    status = os.fstat(fd)
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != user.uid and not mode & 0o001:
+        os.fchmod(fd, mode | 0o001)
 
 
 def _link_latest(root: int, parts: tuple[str, ...]) -> None:

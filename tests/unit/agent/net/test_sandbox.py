@@ -9,6 +9,7 @@ import pytest
 from mesos_twisted.agent.net import rotation, sandbox
 from mesos_twisted.agent.net.resources_auto import completed, detected
 from mesos_twisted.agent.net.rotation import Limits
+from mesos_twisted.agent.net.users import User
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.files.walk import OutsideError
 
@@ -26,6 +27,21 @@ def test_a_sandbox_is_private_and_latest_leads_to_it(tmp_path: Path) -> None:
     assert os.readlink(made.parent / "latest") == "C2"
     assert sandbox.latest(str(tmp_path), str(Path(RUN).parent)) == "C2"
     assert sandbox.latest(str(tmp_path), "slaves/none/runs") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+def test_a_member_of_a_pod_may_have_its_own_user(tmp_path: Path) -> None:
+    """Its sandbox is its own; the pod's can be walked by it and not listed."""
+    member = User("nobody", 65534, 65534, (), True)
+    sandbox.make_sandbox(str(tmp_path), RUN, None, ("tasks/t",))
+    sandbox.make_sandbox(str(tmp_path), f"{RUN}/tasks/t", member)
+    run, task = tmp_path / RUN, tmp_path / RUN / "tasks" / "t"
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (run, run / "tasks", task)] == [
+        0o751,
+        0o751,
+        0o750,
+    ]
+    assert (run.stat().st_uid, task.stat().st_uid) == (0, 65534)
 
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
