@@ -79,6 +79,11 @@ class ClientCluster:
         """Where dpark keeps its work; each agent sees its own."""
         return self.root / "dpark"
 
+    @property
+    def dpark_conf(self) -> Path:
+        """dpark's settings, the same on every machine of a cluster."""
+        return self.root / "dpark.conf"
+
     def tls(self, name: str) -> list[str]:
         """The flags for a certificate."""
         return [
@@ -103,6 +108,7 @@ class ClientCluster:
         create_private(self.root / "credentials", f"basic {hashed}\n".encode())
         self.dpark_directory.mkdir()
         self.dpark_directory.chmod(0o1777)
+        self.dpark_conf.write_text(f"DPARK_WORK_DIR = {str(self.dpark_directory)!r}\n")
         (self.root / "logs").mkdir()
 
     def start(self) -> None:
@@ -120,6 +126,7 @@ class ClientCluster:
             "--cluster=clients",
             *self.tls("master"),
         )
+        environment = {"PATH": os.environ["PATH"], "DPARK_CONF": str(self.dpark_conf)}
         agents = tuple(zip(("agent-1", "agent-2"), HOSTS, ports[1:3], strict=True))
         self.agents = tuple(f"{host}:{port}" for _, host, port in agents)
         for name, host, port in agents:
@@ -134,6 +141,7 @@ class ClientCluster:
                 f"--runtime_dir={self.root}/{name}/run",
                 "--resources=cpus:4;mem:2048;disk:1024;ports:[31000-31100]",
                 f"--attributes=machine:{name}",
+                f"--executor_environment_variables={json.dumps(environment)}",
                 *self.tls(name),
                 before=private_mount(self.dpark_directory),
             )
