@@ -10,6 +10,9 @@ from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
 from mesos_twisted.transport.client import HttpClient
 from mesos_twisted.transport.leader import LeaderClient
 
+#: Calls sent before the first of them is answered: acknowledgements come in bursts.
+PIPELINE = 32
+
 
 def master_client(
     reactor: Any,
@@ -25,7 +28,7 @@ def master_client(
     files = CertificateFiles(
         ca_bundle=str(ca), cert=str(cert) if cert else None, key=str(key) if key else None
     )
-    return LeaderClient(HttpClient(reactor, ContextSource(files)), list(masters))
+    return LeaderClient(HttpClient(reactor, ContextSource(files), pipeline=PIPELINE), list(masters))
 
 
 def agent_client(reactor: Any, endpoint: str) -> LeaderClient:

@@ -158,8 +158,10 @@ class _Stream(_Exchange):
 class HttpClient:
     """Requests to any number of origins. `contexts` may be None where only http is spoken.
 
-    At most `connections` requests are under way per origin, the others wait in order; a stream has
-    a connection to itself. Failures are `NotConnectedError` or `AnswerLostError`, each one sentence
+    At most `connections` connections per origin carry requests, each one at a time or, with a
+    `pipeline` above one, so many in order; the others wait in order. A stream has a connection to
+    itself. Pipelining is for small requests that are answered at once: they share one fate when
+    their connection fails. Failures are `NotConnectedError` or `AnswerLostError`, each one sentence
     naming host and port.
     """
 
@@ -169,6 +171,7 @@ class HttpClient:
         contexts: IContextSource | None = None,
         *,
         connections: int = 1,
+        pipeline: int = 1,
         connect_timeout_s: float = 10.0,
         idle_s: float = 50.0,
         max_body_bytes: int = 256 * MIB,
@@ -179,6 +182,7 @@ class HttpClient:
         self._batch = batch or FlushBatch(reactor)
         self._limit = max_body_bytes
         self._per_origin = connections
+        self._pipeline = pipeline
         self._connect_timeout_s = connect_timeout_s
         self._idle_s = idle_s
         self._timers = Timers(reactor)
@@ -242,6 +246,7 @@ class HttpClient:
                 self._batch,
                 self._timers,
                 self._per_origin,
+                self._pipeline,
                 self._connect_timeout_s,
                 self._idle_s,
             )

@@ -1,11 +1,13 @@
 """One connection of our own HTTP client, and what is under way on it.
 
-An `Exchange` is one request and its answer; the connection carries one at a time and says when it
-can carry another. Where to connect is `client.py`'s affair.
+An `Exchange` is one request and its answer. The connection carries one at a time, or several in
+order (pipelined) when its pool sends them so, and says when it is free. Where to connect is
+`client.py`'s affair.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -73,10 +75,16 @@ class ClientConnection:
         self.origin = origin
         self.transport: Any = None  # ITransport and IPushProducer
         self.idle_since = 0.0
+        self.closing = False  # the server said that it answers no more here
         self._released = released
         self._lost = lost
         self._parser = ResponseParser()
-        self._exchange: Exchange | None = None
+        self._under_way: deque[Exchange] = deque()
+
+    @property
+    def depth(self) -> int:
+        """Requests whose answers are not complete."""
+        return len(self._under_way)
 
     def makeConnection(self, transport: ITransport) -> None:
         """The connection stands."""
@@ -87,8 +95,8 @@ class ClientConnection:
         """Part of `IProtocol`; all is done by `makeConnection`."""
 
     def send(self, exchange: Exchange) -> None:
-        """Send a request; the connection must be free."""
-        self._exchange = exchange
+        """Send a request, behind those whose answers are still to come."""
+        self._under_way.append(exchange)
         self._parser.expect(exchange.is_head)
         exchange.started(self)
         self.transport.write(exchange.wire)
@@ -101,31 +109,35 @@ class ClientConnection:
             self._fail(AnswerLostError(f"The answer of {self.origin} is malformed: {problem}"))
             self.transport.abortConnection()
             return
+        under_way = self._under_way
         for part in parts:
-            exchange = self._exchange
-            if exchange is None:
+            if not under_way:
                 return
+            exchange = under_way[0]
             if isinstance(part, bytes):
                 exchange.data(part)
             elif isinstance(part, ResponseHead):
                 exchange.head(part)
             else:
-                self._exchange = None
+                under_way.popleft()
                 # First the connection: what the answer's reader asks next can use it.
                 if part is End.CLOSING:
+                    self.closing = True
                     self.transport.loseConnection()
-                else:
+                    exchange.done()
+                    return
+                if not under_way:
                     self._released(self)
                 exchange.done()
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone, with the answer under way unless this is its end."""
         self._lost(self)
-        exchange = self._exchange
-        if exchange is None:
+        if not self._under_way:
             return
+        exchange = self._under_way[0]
         if self._parser.eof() and isinstance(reason.value, ConnectionDone):
-            self._exchange = None
+            self._under_way.popleft()
             exchange.done()
         elif isinstance(reason.value, TlsError):
             self._fail(NotConnectedError(f"No TLS connection to {self.origin}: {reason.value}"))
@@ -138,13 +150,14 @@ class ClientConnection:
             )
 
     def abort(self, problem: UnavailableError) -> None:
-        """Give up the exchange under way, and the connection with it."""
+        """Give up what is under way, and the connection with it."""
         self._fail(problem)
         self.transport.abortConnection()
 
     def _fail(self, problem: UnavailableError) -> None:
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
+        failing = tuple(self._under_way)
+        self._under_way.clear()
+        for exchange in failing:
             exchange.failed(problem)
 
 

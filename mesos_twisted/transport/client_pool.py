@@ -54,6 +54,7 @@ class Pool:
         batch: FlushBatch,
         timers: Timers,
         size: int,
+        pipeline: int,
         connect_timeout_s: float,
         idle_s: float,
     ) -> None:
@@ -64,20 +65,25 @@ class Pool:
         self.timers = timers
         self.connect_timeout_s = connect_timeout_s
         self._size = size
+        self._pipeline = pipeline
         self._idle_s = idle_s
         self._waiting: list[Exchange] = []
         self._idle: list[ClientConnection] = []
         self._connections: dict[ClientConnection, bool] = {}  # True: carries a stream
+        self._filling: ClientConnection | None = None  # takes more behind what it carries
         self._dials: set[_Dial] = set()
         self._reaper: Timer | None = None
 
     def submit(self, exchange: Exchange) -> None:
         """Send now, or as soon as a connection is free."""
-        if self._idle and not self._waiting:
-            connection = self._idle.pop()
-            self._connections[connection] = exchange.stream
-            connection.send(exchange)
-            return
+        if not self._waiting:
+            filling = self._filling
+            if filling is not None and not exchange.stream and self._takes(filling):
+                filling.send(exchange)
+                return
+            if self._idle:
+                self._send(self._idle.pop(), exchange)
+                return
         self._waiting.append(exchange)
         busy = sum(not carries for carries in self._connections.values())
         if exchange.stream or busy + len(self._dials) < self._size:
@@ -85,11 +91,13 @@ class Pool:
 
     def released(self, connection: ClientConnection) -> None:
         """`connection` is new or free again."""
+        if connection is self._filling:
+            self._filling = None
         while self._waiting:
             exchange = self._waiting.pop(0)
             if not exchange.dropped:
-                self._connections[connection] = exchange.stream
-                connection.send(exchange)
+                self._send(connection, exchange)
+                self._fill()
                 return
         self._connections[connection] = False
         connection.idle_since = self.timers.seconds()
@@ -97,8 +105,29 @@ class Pool:
         if self._reaper is None:
             self._reaper = self.timers.every(max(self._idle_s / 4, 0.5), self._reap)
 
+    def _send(self, connection: ClientConnection, exchange: Exchange) -> None:
+        self._connections[connection] = exchange.stream
+        if self._pipeline > 1 and not exchange.stream:
+            self._filling = connection
+        connection.send(exchange)
+
+    def _takes(self, connection: ClientConnection) -> bool:
+        return connection.depth < self._pipeline and not connection.closing
+
+    def _fill(self) -> None:
+        """Those who wait go out together, as far as they may."""
+        filling, waiting = self._filling, self._waiting
+        while filling is not None and waiting and not waiting[0].stream:
+            if not self._takes(filling):
+                return
+            exchange = waiting.pop(0)
+            if not exchange.dropped:
+                filling.send(exchange)
+
     def lost(self, connection: ClientConnection) -> None:
         """`connection` is gone; those who waited for it get another."""
+        if connection is self._filling:
+            self._filling = None
         self._connections.pop(connection, None)
         if connection in self._idle:
             self._idle.remove(connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections import deque
 
 from mesos_twisted.transport.http1_chunked import ChunkedDecoder
 from mesos_twisted.transport.http1_head import (
@@ -33,25 +34,35 @@ Part = ResponseHead | bytes | End
 
 
 class ResponseParser:
-    """`expect` an answer, then `feed` until its `End`."""
+    """`expect` answers, in the order of their requests, and `feed` until the last one's `End`."""
 
-    __slots__ = ("_buffer", "_chunks", "_end", "_head_bytes", "_is_head", "_left", "_searched")
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_end",
+        "_expected",
+        "_head_bytes",
+        "_is_head",
+        "_left",
+        "_searched",
+    )
 
     def __init__(self, head_bytes: int = 64 * 1024) -> None:
         self._head_bytes = head_bytes
         self._buffer = bytearray()
         self._searched = 0
         self._is_head: bool | None = None  # None: no answer is expected
+        self._expected: deque[bool] = deque()  # the answers after this one
         self._left: int | None = None  # body bytes to come; None: the head is not complete
         self._chunks: ChunkedDecoder | None = None
         self._end = End.REUSABLE
 
     def expect(self, is_head: bool) -> None:
         """A request was sent; `is_head` says that its answer has no body."""
-        self._is_head = is_head
-        self._left = None
-        self._chunks = None
-        self._searched = 0
+        if self._is_head is None:
+            self._is_head = is_head
+        else:
+            self._expected.append(is_head)
 
     def feed(self, data: bytes) -> list[Part]:
         """The parts `data` completes. Raises `HeadError`, after which nothing can be fed."""
@@ -133,6 +144,6 @@ class ResponseParser:
 
     def _finish(self, parts: list[Part]) -> None:
         parts.append(self._end)
-        self._is_head = None
+        self._is_head = self._expected.popleft() if self._expected else None
         self._left = None
         self._chunks = None

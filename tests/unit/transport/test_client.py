@@ -67,6 +67,38 @@ class Client(TestCase):
         return f"http://127.0.0.1:{listener.port_number}/x"
 
     @inlineCallbacks
+    def test_pipelined_requests_are_answered_in_order_on_one_connection(self):
+        """Those behind the first go out before it is answered; each gets its own answer."""
+        client = HttpClient(reactor, pipeline=8)
+        self.addCleanup(client.close)
+        most = [0]
+
+        def handle(request):
+            most[0] = max(most[0], len(list(server.connections())))
+            return deferLater(reactor, 0.002, lambda: Response(200, request.path.encode()))
+
+        server, origin = self.serve(handle)
+        answers = yield DeferredList(
+            [client.request("POST", f"{origin}/{n}") for n in range(20)], fireOnOneErrback=True
+        )
+        self.assertEqual([a.body for _, a in answers], [b"/%d" % n for n in range(20)])
+        self.assertEqual(most[0], 1)
+
+    @inlineCallbacks
+    def test_pipelined_requests_behind_a_last_answer_fail_and_the_next_connects_again(self):
+        """What the server did not answer is lost, not sent twice; it may have been acted on."""
+        url = self.serve_raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\na")
+        client = HttpClient(reactor, pipeline=8)
+        self.addCleanup(client.close)
+        first, second = client.request("POST", url), client.request("POST", url)
+        answer = yield first
+        self.assertEqual(answer.body, b"a")
+        third = client.request("POST", url)
+        yield self.assertFailure(second, AnswerLostError)
+        answer = yield third
+        self.assertEqual(answer.body, b"a")
+
+    @inlineCallbacks
     def test_requests_beyond_the_pool_wait_in_order(self):
         waiting, most = [], [0]
 
