@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 from bench import processes, report
+from bench.cluster import PROFILED
 
 RESULTS = Path(".cache/bench/results.json")
 LIMIT_S = 240
@@ -46,12 +47,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; all when none given")
     parser.add_argument("--list", action="store_true", help="name them and end")
+    parser.add_argument(
+        "--profile", metavar="DAEMON,...", help="run these (master, agent-1) under cProfile"
+    )
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.list:
         for name, what in BENCHMARKS.items():
             print(f"{name:14} {what}")
         return 0
+    if options.profile:
+        os.environ[PROFILED] = options.profile
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")

@@ -6,6 +6,7 @@ They live in a temporary directory; leaving the `with` ends every process and re
 from __future__ import annotations
 
 import os
+import pstats
 import resource
 import shutil
 import signal
@@ -21,6 +22,8 @@ from bench.client import Client
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.local.layout import CLUSTER, Layout, free_port, prepare
 
+#: Set by --profile: names of daemons to run under cProfile.
+PROFILED = "BENCH_PROFILE"
 START_S = 60.0
 STOP_S = 20.0
 #: What most systems give a process: the master must ask for more itself.
@@ -95,8 +98,10 @@ class BenchCluster:
         kind = name.partition("-")[0]
         work = self.layout.work(name)
         work.mkdir(mode=0o755, parents=True)
+        profiling = name in os.environ.get(PROFILED, "").split(",")
         command = [
             sys.executable,
+            *(("-m", "cProfile", "-o", str(self._profile(name))) if profiling else ()),
             "-m",
             "mesos_twisted",
             kind,
@@ -114,6 +119,9 @@ class BenchCluster:
             self.processes[name] = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, preexec_fn=_usual_limits
             )
+
+    def _profile(self, name: str) -> Path:
+        return self.root / f"{name}.profile"
 
     def _until(self, what: str, ready: object) -> None:
         assert callable(ready)
@@ -185,6 +193,12 @@ class BenchCluster:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        for name in self.processes:
+            if self._profile(name).exists():
+                print(f"--- {name}", flush=True)
+                told = pstats.Stats(str(self._profile(name)))
+                told.sort_stats("tottime").print_stats(45)
+                told.sort_stats("cumtime").print_stats(45)
         shutil.rmtree(self.root, ignore_errors=True)
 
 
