@@ -113,6 +113,7 @@ class Registered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag
     master_id: str
     ping_timeout_s: float
     master_version: str = ""
+    master_hostname: str = ""
 
 
 class Reregistered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="reregistered"):
@@ -123,12 +124,13 @@ class Reregistered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, t
     master_id: str
     ping_timeout_s: float
     master_version: str = ""
+    master_hostname: str = ""
     unknown: tuple[tuple[str, str], ...] = ()
     removed: tuple[str, ...] = ()
 
 
 class Ping(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):
-    """Every agent_ping_timeout. `connected` false: the master has no registration, register again."""
+    """Every agent_ping_timeout. `connected` false: the master has no registration: do it again."""
 
     connected: bool = True
 

@@ -14,6 +14,7 @@ import base64
 import binascii
 import enum
 import functools
+import json
 import math
 import re
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ from mesos_twisted.protocol.generated.wire import FIELDS
 
 M = TypeVar("M", bound=Message)
 MAX_DEPTH = 64
+#: Characters of a faulty body that are told back.
+_NEAR = 80
 _encoder = msgspec.json.Encoder()
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _INTEGERS = {
@@ -112,11 +115,20 @@ def parse(data: bytes) -> Any:
             f"Failed to parse body into JSON: nested deeper than {MAX_DEPTH} levels"
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        near = data[:40].decode("utf-8", "replace").replace("\n", " ")
-        raise MalformedError(
-            f"Failed to parse body into JSON: syntax error near: {near} ({error})"
-        ) from None
+        raise MalformedError(f"Failed to parse body into JSON: {_where(data, error)}") from None
     return value
+
+
+def _where(data: bytes, error: Exception) -> str:
+    """The line and what stands there, or the strict parser's words where another sees no fault."""
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as found:
+        near = found.doc[found.pos :].partition("\n")[0][:_NEAR]
+        return f"syntax error at line {found.lineno} near: {near}"
+    except (ValueError, RecursionError):
+        pass
+    return f"syntax error at line 1 ({error})"
 
 
 def from_plain(kind: type[M], value: Any) -> M:

@@ -132,6 +132,7 @@ def registered(
     state.phase = Phase.RUNNING
     state.master_id = message.master_id
     state.master_version = message.master_version
+    state.master_hostname = message.master_hostname
     state.ping_timeout_s = message.ping_timeout_s
     state.registered_time = now
     out.append(CancelTimer(_REGISTER))

@@ -309,6 +309,7 @@ class AgentState:
     link: ConnectionId | None = None
     master_id: str = ""
     master_version: str = ""
+    master_hostname: str = ""
     ping_timeout_s: float = 75.0
     #: Seconds until the next registration try.
     backoff_s: float = 0.0

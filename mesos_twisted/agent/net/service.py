@@ -239,7 +239,7 @@ class AgentService:
             FilesApi(files),
             self.metrics,
             usage,
-            lambda: self._link.master_host,
+            lambda: state.master_hostname or self._link.master_host,
             lambda values: prometheus.render(values, self.metrics.is_counter),
         )
 

@@ -36,7 +36,7 @@ def accept(
     out: list[Effect],
 ) -> None:
     """ACCEPT: every offer named is used up, every task launched or answered for."""
-    _count(framework, call, out)
+    _count(call, out)
     offer_ids = [OfferId(one.value) for one in call.offer_ids]
     problem = check_offers(state, framework, offer_ids)
     if problem is not None:
@@ -77,14 +77,11 @@ def _sum(taken: Sequence[Offer]) -> Resources:
     return total
 
 
-def _count(framework: Framework, call: m.SchedulerCallAccept, out: list[Effect]) -> None:
+def _count(call: m.SchedulerCallAccept, out: list[Effect]) -> None:
     for operation in call.operations:
         if operation.type is m.OfferOperationType.LAUNCH and operation.launch is not None:
             what = "launch_tasks" if operation.launch.task_infos else "decline_offers"
             out.append(notify.count("master/messages_" + what))
-        if framework.metrics and operation.type is not None:
-            notify.count_for(framework, "operations", out)
-            notify.count_for(framework, "operations/" + operation.type.value.lower(), out)
 
 
 def _tasks_of(operation: m.OfferOperation) -> tuple[m.TaskInfo, ...]:
@@ -124,7 +121,7 @@ def _reject(
                 now,
             )
             status = msgspec.structs.replace(status, agent_id=task.agent_id)
-            notify.count_end(framework, status, out)
+            notify.count_end(None, status, out)
             notify.send_update(framework, status, out)
 
 

@@ -108,6 +108,7 @@ def _registered(state: MasterState, agent_id: AgentId) -> agentlink.Registered:
         master_id=state.info.id,
         ping_timeout_s=state.policy.total_ping_timeout_s,
         master_version=state.info.version or "",
+        master_hostname=state.info.hostname or "",
     )
 
 

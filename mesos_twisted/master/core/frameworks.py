@@ -69,6 +69,7 @@ def subscribe(state: MasterState, event: SchedulerSubscribed, out: list[Effect])
         framework = _add(state, framework_id, info, suppressed, event)
         framework.registered_at = event.now
         _connect(state, framework, event)
+        notify.count_call(framework, m.SchedulerCallType.SUBSCRIBE, out)
         notify.send_subscribed(state, framework, out)
         published.framework_added(state, framework, out)
     else:
@@ -124,6 +125,7 @@ def _resubscribe(
     out.append(CancelTimer(failover_key(framework_id)))
     _connect(state, framework, event)
     state.allocator.activate_framework(framework_id)
+    notify.count_call(framework, m.SchedulerCallType.SUBSCRIBE, out)
     notify.send_subscribed(state, framework, out)
     _tell_agents(state, framework, True, out)
     published.framework_updated(state, framework, out)

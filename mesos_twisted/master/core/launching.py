@@ -64,7 +64,8 @@ def fail(ledger: Ledger, task: m.TaskInfo, sentence: str, reason: Reason) -> Non
         reason,
         ledger.now,
     )
-    notify.count_end(ledger.framework, status, ledger.out)
+    # The framework's own counters are about tasks that were on an agent.
+    notify.count_end(None, status, ledger.out)
     notify.send_update(ledger.framework, status, ledger.out)
 
 
@@ -112,8 +113,14 @@ def launch(ledger: Ledger, task: m.TaskInfo) -> None:
         resources=with_role(task.resources, ledger.role),
         executor=None if executor is None else executor.info,
     )
+    _count(ledger, "operations/launch")
     message = agentlink.RunTask(framework=framework.info, task=ready)
     ledger.out.append(SendToAgent(agent.link, message))
+
+
+def _count(ledger: Ledger, name: str) -> None:
+    notify.count_for(ledger.framework, "operations", ledger.out)
+    notify.count_for(ledger.framework, name, ledger.out)
 
 
 def with_role(resources: tuple[m.Resource, ...], role: str) -> tuple[m.Resource, ...]:
@@ -177,6 +184,7 @@ def launch_group(ledger: Ledger, group: m.OfferOperationLaunchGroup) -> None:
             msgspec.structs.replace(task, resources=with_role(task.resources, ledger.role))
         )
     assert agent.link is not None
+    _count(ledger, "operations/launch_group")
     message = agentlink.RunTaskGroup(
         framework=framework.info,
         executor=executor.info,

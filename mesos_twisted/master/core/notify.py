@@ -170,10 +170,19 @@ def _end_counts(
     return tuple(counts)
 
 
-def count_end(framework: Framework | None, status: m.TaskStatus, out: list[Effect]) -> None:
-    """Count a task's end by state, source and reason."""
+def count_end(
+    framework: Framework | None,
+    status: m.TaskStatus,
+    out: list[Effect],
+    latest: m.TaskState | None = None,
+) -> None:
+    """Count a task's end by state, source and reason; a status of another state than `latest`, in
+    which the task is, tells nothing of why."""
     prefix = "" if framework is None else framework.metrics
-    out.extend(_end_counts(status.state, status.source, status.reason, prefix))
+    if latest is None or latest is status.state:
+        out.extend(_end_counts(status.state, status.source, status.reason, prefix))
+    else:
+        out.extend(_end_counts(latest, None, None, prefix))
 
 
 def drop_operation(

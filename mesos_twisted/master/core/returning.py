@@ -302,6 +302,7 @@ def _answer(
         master_id=state.info.id,
         ping_timeout_s=state.policy.total_ping_timeout_s,
         master_version=state.info.version or "",
+        master_hostname=state.info.hostname or "",
         unknown=unknown,
         removed=removed,
     )

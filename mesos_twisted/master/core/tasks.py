@@ -81,7 +81,8 @@ def _advance(
         books.note_status(state, task, status, out)
     if task.terminal and not was_terminal:
         books.free_task(state, framework, task, now, out)
-        notify.count_end(framework, status, out)
+        # By its latest state: the end's own update may come much later, or after others.
+        notify.count_end(framework, status, out, task.state)
 
 
 def acknowledge(

@@ -140,3 +140,20 @@ def test_nobody_can_smuggle_wire_bytes_through_json() -> None:
 def test_unknown_wire_bytes_do_not_show_in_json() -> None:
     label = m.Label(key="k", unknown_wire=b"\x1a\x01v")
     assert codec_json.encode(label) == b'{"key":"k"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b"not json", "line 1 near: not json"),
+        (b'{"type":\n  REVIVE}', "line 2 near: REVIVE}"),
+        (b'{"a": 1', "line 1 near: "),
+        (b'{"a": NaN}', "line 1 ("),
+    ],
+)
+def test_malformed_json_is_told_with_its_place(body: bytes, where: str) -> None:
+    """The sentence names the line and shows what stands there."""
+    with pytest.raises(MalformedError) as caught:
+        codec_json.decode(m.SchedulerCall, body)
+    start = "Failed to parse body into JSON: syntax error at "
+    assert str(caught.value).startswith(start + where)

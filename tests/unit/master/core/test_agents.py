@@ -70,7 +70,11 @@ def test_ids_count_from_zero() -> None:
         effects.SendToAgent(
             link,
             agentlink.Registered(
-                agent_id="M-S1", master_id="M", ping_timeout_s=75.0, master_version="1.12.0"
+                agent_id="M-S1",
+                master_id="M",
+                ping_timeout_s=75.0,
+                master_version="1.12.0",
+                master_hostname="localhost",
             ),
         )
     ]

@@ -336,6 +336,7 @@ def test_calls_and_events_are_counted_by_framework() -> None:
     world.subscribe()
     prefix = "master/frameworks/f/M-0000/"
     assert world.counts()[prefix + "events/subscribed"] == 1
+    assert world.counts()[prefix + "calls/subscribe"] == 1
     assert world.counts()[prefix + "events"] == 2
     world.call(world.state.frameworks[FrameworkId("M-0000")], "REVIVE")
     assert world.counts()[prefix + "calls/revive"] == 1

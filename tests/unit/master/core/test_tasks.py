@@ -64,6 +64,7 @@ def test_resources_are_free_when_the_terminal_state_arrives() -> None:
     world, framework, agent = stage()
     made = world.status(framework, agent, "t", "TASK_KILLING", latest="TASK_KILLED")
     assert any(isinstance(one, RequestAllocation) for one in world.last)
+    assert world.counts()["master/tasks_killed"] == 1
     (status,) = updates_in(made)
     assert status.state is State.TASK_KILLING
     assert framework.used == {} and "t" in framework.tasks
