@@ -163,6 +163,18 @@ class ClientCluster:
         """Start a process of the package; its output goes to its log."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MESOS")}
         command = [*(before or ()), sys.executable, "-m", "mesos_twisted", *arguments]
+        self.run(name, command, environment)
+
+    def restart(self, name: str) -> None:
+        """End a process and start it again as it was."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_S)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MESOS")}
+        self.run(name, process.args, environment)
+
+    def run(self, name: str, command: Any, environment: dict[str, str]) -> None:
+        """Start a command; its output goes to the log of that name."""
         with open(self.root / "logs" / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment

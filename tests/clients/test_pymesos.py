@@ -1,5 +1,7 @@
 """pymesos 0.3.15, unmodified: schedulers, executors and operators through a connector."""
 
+import subprocess
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -26,11 +28,14 @@ def test_a_scheduler_and_its_executors(cluster, run_program):
     assert all(part.isdigit() for part in seen["version"].split("."))
     completed = {f["id"]: f for f in cluster.state()["completed_frameworks"]}
     assert seen["framework_id"] in completed
-    wait_until(lambda: not any("pymesos_executor.py" in c for c in cluster_commands()), "ended")
+    wait_until(
+        lambda: not [line for line in command_lines() if "pymesos_executor.py" in line],
+        "the executors have ended",
+    )
 
 
-def cluster_commands():
-    """Command lines of all processes."""
+def command_lines():
+    """Of every living process."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -39,6 +44,25 @@ def cluster_commands():
             except OSError:
                 continue
     return found
+
+
+def test_a_scheduler_outlives_its_master(cluster, client_python):
+    """The stream ends with the master; pymesos subscribes again and its task still runs."""
+    address = f"127.0.0.1:{cluster.port['framework']}"
+    with subprocess.Popen(
+        [client_python("pymesos"), PROGRAMS / "pymesos_survivor.py", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        lines = []
+        for line in program.stdout:
+            lines.append(line)
+            if line == "running\n":
+                cluster.restart("master")
+        assert program.wait(10) == 0, "".join(lines)
+    assert lines[-1] == "survived\n", "".join(lines)
+    wait_until(cluster.up, "the cluster is up")
 
 
 def test_operators_read_everything(cluster, run_program):
@@ -74,6 +98,9 @@ def test_operators_read_everything(cluster, run_program):
     assert {"role": "watched", "weight": 2.5} in seen["weights_after"]["get_weights"][
         "weight_infos"
     ]
+    files = seen["files"]["list_files"]["file_infos"]
+    assert {file["path"].rpartition("/")[2] for file in files} == {"stdout", "stderr"}
+    assert b64decode(seen["file"]["read_file"]["data"]) == b"the task\n"
     events = [tuple(event) for event in seen["events"]]
     for event in (
         ("framework added", "watched"),

@@ -59,7 +59,7 @@ class OneTask(Scheduler):
 
     def resourceOffers(self, driver, offers):
         for offer in offers:
-            if self.launched:
+            if self.launched or offer["hostname"] != "localhost":
                 driver.declineOffer(offer["id"])
                 continue
             self.launched = True
@@ -72,7 +72,7 @@ class OneTask(Scheduler):
                 "name": "seen",
                 "agent_id": offer["agent_id"],
                 "resources": resources,
-                "command": {"value": "true"},
+                "command": {"value": "echo of the task"},
             }
             driver.launchTasks(offer["id"], [task])
 
@@ -124,6 +124,10 @@ while "get_weights" not in master.getWeights() and time.time() < until:
     time.sleep(0.05)
 answers["weights_after"] = master.getWeights()
 master.updateWeights([{"role": "watched", "weight": 1.0}])
+
+sandbox = f"/frameworks/{driver.framework_id}/executors/seen/runs/latest"
+answers["files"] = agent.listFiles(sandbox)
+answers["file"] = agent.readFile(sandbox + "/stdout", 100, 3)
 
 driver.stop()
 driver.join()
