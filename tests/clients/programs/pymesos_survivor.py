@@ -4,6 +4,7 @@ import getpass
 import logging
 import sys
 import threading
+import time
 
 from pymesos import MesosSchedulerDriver, Scheduler
 
@@ -52,6 +53,9 @@ driver = MesosSchedulerDriver(scheduler, framework, sys.argv[1])
 driver.start()
 if not scheduler.running.wait(STEP_S):
     sys.exit("the task did not start")
+# A call that fails inside one of its callbacks ends pymesos, so none may be under way now.
+driver.suppressOffers()
+time.sleep(1)
 print("running", flush=True)
 if not scheduler.again.wait(STEP_S):
     sys.exit("not registered again")
