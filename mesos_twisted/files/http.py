@@ -17,7 +17,13 @@ from mesos_twisted.files import listing
 from mesos_twisted.files.store import FileStore
 from mesos_twisted.protocol.codec_json import ascii_only
 from mesos_twisted.security.core.principal import Principal
-from mesos_twisted.transport.messages import ChunkedBody, Request, Response, text_response
+from mesos_twisted.transport.messages import (
+    ChunkedBody,
+    Headers,
+    Request,
+    Response,
+    text_response,
+)
 
 JSON = "application/json"
 _STATUS = {"invalid": 400, "not-found": 404, "forbidden": 403}
@@ -39,7 +45,7 @@ def json_response(body: bytes, request: Request) -> Response:
         return text_response(400, "The jsonp parameter must be the name of a function.\n")
     return Response(
         200,
-        callback.encode() + b"(" + body + b");",
+        callback.encode() + b"(" + body + b")",
         "text/javascript",
         (("X-Content-Type-Options", "nosniff"),),
     )
@@ -107,15 +113,16 @@ class FilesApi:
         fd = self._store.open_file(path, principal)
         if isinstance(fd, Problem):
             return _refused(fd)
-        name = path.rstrip("/").rpartition("/")[2] or "file"
-        plain = re.sub(r"[^\w. ()+-]", "_", name, flags=re.ASCII)
-        disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-        return ChunkedBody(
-            200,
-            _Pieces(fd),
-            "application/octet-stream",
-            (("Content-Disposition", disposition), *_UNTRUSTED),
-        )
+        return ChunkedBody(200, _Pieces(fd), "application/octet-stream", as_attachment(path))
+
+
+def as_attachment(path: str) -> Headers:
+    """The headers under which a browser saves a stranger's file and never shows it."""
+    name = path.rstrip("/").rpartition("/")[2] or "file"
+    plain = re.sub(r"[^\w. ()+-]", "_", name, flags=re.ASCII)
+    quoted = quote(name, safe="", errors="replace")
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"
+    return (("Content-Disposition", disposition), *_UNTRUSTED)
 
 
 class _Pieces:

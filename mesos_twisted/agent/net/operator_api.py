@@ -25,9 +25,11 @@ from mesos_twisted.files.http import FilesApi, json_response, to_json
 from mesos_twisted.metrics.counters import Metrics
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import Authorizer, ObjectRef
-from mesos_twisted.security.core.principal import Principal, Role
+from mesos_twisted.security.core.principal import ANONYMOUS, Principal, Role
+from mesos_twisted.security.net import vouching
+from mesos_twisted.security.net.browsers import is_foreign
 from mesos_twisted.security.net.http_auth import Authenticator, Challenge
-from mesos_twisted.security.net.identity import IdentityCache, Side
+from mesos_twisted.security.net.identity import IdentityCache, PeerIdentity, Side
 from mesos_twisted.transport.messages import (
     ChunkedBody,
     Request,
@@ -41,6 +43,10 @@ Page: TypeAlias = "Callable[[Request, Principal], Result | Deferred[Result]]"
 PREFIX = "/slave(1)"
 #: Who asks without having to prove anything where authentication is off.
 _NOBODY_NEEDED = Principal("anonymous", Role.OPERATOR)
+_FOREIGN = Challenge(403, (), "Pages of other sites may not ask this agent in your name.")
+_UNPROVEN = Challenge(
+    403, (), "This agent shows sandboxes to known principals only, and the master named none."
+)
 
 
 class Guard:
@@ -62,9 +68,25 @@ class Guard:
         authenticator = self._changing if changes else self._reading
         certificate = request.peer.certificate
         identity = None if certificate is None else self._identities.identify(certificate)
+        if _FOR in request.headers and isinstance(identity, PeerIdentity) and not changes:
+            asker = _asker(request, identity.principal)
+            if asker is not None and (asker != ANONYMOUS or authenticator is not None):
+                return _UNPROVEN if asker == ANONYMOUS else asker
         if authenticator is None:
             return _NOBODY_NEEDED
+        if is_foreign(request.headers, changing=changes):
+            return _FOREIGN
         return authenticator.authenticate(request.headers, identity, request.peer.address)
+
+
+_FOR = vouching.HEADER.lower()
+
+
+def _asker(request: Request, peer: Principal) -> Principal | None:
+    """For whom a master asks for a file; None when the peer speaks for itself."""
+    if peer.role is not Role.MASTER or not canonical(request.path).startswith("/files/"):
+        return None
+    return vouching.vouched(request.headers[_FOR])
 
 
 class AgentPages:

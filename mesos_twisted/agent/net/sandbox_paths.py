@@ -89,16 +89,22 @@ class SandboxPaths:
     def _task_directory(
         self, framework_id: FrameworkId, executor_id: ExecutorId, task_id: TaskId
     ) -> str | None:
-        """The sandbox of a task that this very executor has or had."""
+        """Only a task of this executor: it is the executor's owner who is judged."""
+        task = self._state.task(framework_id, task_id)
+        if task is not None and task.container_id is not None:
+            container = self._state.containers.get(task.container_id)
+            if container is not None and container.executor_id == executor_id:
+                return container.directory
         framework = self._framework(framework_id)
         if framework is None:
             return None
         live = framework.executors.get(executor_id)
         if live is not None and (task_id in live.tasks or _has(live.completed_tasks, task_id)):
-            return _inside(live.kind, live.directory, task_id)
+            return live.directory
         for done in reversed(framework.completed):
             if done.id == executor_id and _has(done.tasks, task_id):
-                return _inside(done.kind, done.directory, task_id)
+                inside = paths.task_directory(done.directory, task_id)
+                return inside if done.kind.value == "default" else done.directory
         return None
 
     def _owner(self, framework_id: FrameworkId, executor_id: ExecutorId) -> ObjectRef:

@@ -32,6 +32,7 @@ class Endpoints:
         self._routes: dict[str, Handler] = {
             SCHEDULER: scheduler,
             OPERATOR: operator,
+            "/": pages.index,
             **pages.routes(),
             **routes,
         }
@@ -50,6 +51,6 @@ class Endpoints:
         if path == SCHEDULER:
             return self._scheduler(request)
         if path == "/":
-            return pages.index(request)
+            return self._routes["/"](request)
         found = self._router.find(path)
         return not_found() if found is None else self._routes[found](request)

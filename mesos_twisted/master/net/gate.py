@@ -10,6 +10,7 @@ from mesos_twisted.errors import Problem
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.security.core.authorizer import Authorizer
 from mesos_twisted.security.core.principal import Principal, Role
+from mesos_twisted.security.net.browsers import is_foreign
 from mesos_twisted.security.net.http_auth import Authenticator, Challenge
 from mesos_twisted.security.net.identity import IdentityCache, PeerIdentity
 from mesos_twisted.transport.messages import Peer, Request, Response, text_response
@@ -42,11 +43,13 @@ class Leadership:
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """One realm: who proves identities, whether a proof is needed, and who asks without one."""
+    """One realm: who proves identities, whether a proof is needed, who asks without one, and
+    whether what is asked for here changes anything."""
 
     authenticator: Authenticator
     required: bool
     otherwise: Principal
+    changes: bool = True
 
 
 class Gate:
@@ -66,7 +69,8 @@ class Gate:
 
     def principal(self, request: Request, realm: Realm) -> Principal | Response:
         """Who asks, or the 401 (or 429) that says how to prove it; 403 for another site's page."""
-        if realm.required and is_foreign(request):
+        changing = realm.changes or request.method != "GET"
+        if realm.required and is_foreign(request.headers, changing=changing):
             return text_response(403, "Pages of other sites may not ask this master in your name.")
         peer = request.peer
         identity = peer.identity
@@ -102,21 +106,6 @@ class Gate:
         if location is None:
             return text_response(503, "No leader elected")
         return Response(307, b"", None, (("Location", location),))
-
-
-def is_foreign(request: Request) -> bool:
-    """Does a browser ask for a page of another site, with its user's own proofs?
-
-    Programs send neither header. Following a link to a page that is only read is harmless.
-    """
-    headers = request.headers
-    site = headers.get("sec-fetch-site")
-    if request.method == "GET":
-        return site == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
 def challenge_response(challenge: Challenge) -> Response:

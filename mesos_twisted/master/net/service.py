@@ -23,6 +23,7 @@ from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core.decide import decide
 from mesos_twisted.master.core.state import HEARTBEAT_INTERVAL_S, new_state
 from mesos_twisted.master.net import setup
+from mesos_twisted.master.net.agent_files import ANSWER_BYTES, AgentFiles
 from mesos_twisted.master.net.agent_links import AgentLinks
 from mesos_twisted.master.net.driver import MasterDriver
 from mesos_twisted.master.net.endpoints import Endpoints
@@ -46,9 +47,11 @@ from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.operations import Snapshot
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
+from mesos_twisted.transport.client import HttpClient
 from mesos_twisted.transport.http1 import HttpLimits, HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
+from mesos_twisted.webui import pages as webui
 
 
 class Stop(Protocol):
@@ -172,7 +175,20 @@ class MasterService:
             FilesApi(files),
             timers,
         )
-        self.endpoints = Endpoints(schedulers.handle, operators.handle, pages.routes(), config)
+        self.agent_files = AgentFiles(
+            state,
+            trust.authorizer,
+            trust.readonly.otherwise,
+            HttpClient(reactor, trust.contexts, connections=4, max_body_bytes=ANSWER_BYTES),
+            timers,
+        )
+        routes = {
+            **pages.routes(),
+            # It holds no data; who may not see any is told so at once, by the browser's own prompt.
+            "/": pages.leading_page(lambda request, principal: webui.index(request)),
+            "/agent": pages.leading_page(self.agent_files.handle),
+        }
+        self.endpoints = Endpoints(schedulers.handle, operators.handle, routes, config)
         limits = HttpLimits(
             body_bytes=config.max_operator_body, stream_buffer_bytes=config.max_stream_buffer
         )
@@ -242,6 +258,7 @@ class MasterService:
         self.links.stop()
         self.subscriptions.stop()
         listeners = [] if self.listener is None else [self.listener]
+        await self.agent_files.client.close()
         await stop_gracefully(listeners, [self.http], 5.0)
         await self.registry.close()
         self.timers.cancel_all()

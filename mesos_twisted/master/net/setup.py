@@ -117,7 +117,12 @@ def trust(config: MasterConfig, now: Callable[[], float]) -> Trust:
         IdentityCache(Side.CLIENT, config.cluster),
         authorizer(config),
         Realm(authenticator(MASTER_SCHEDULER), config.authenticate_http_frameworks, OPEN_FRAMEWORK),
-        Realm(authenticator(MASTER_READONLY), config.authenticate_http_readonly, OPEN_OPERATOR),
+        Realm(
+            authenticator(MASTER_READONLY),
+            config.authenticate_http_readonly,
+            OPEN_OPERATOR,
+            changes=False,
+        ),
         Realm(authenticator(MASTER_READWRITE), config.authenticate_http_readwrite, OPEN_OPERATOR),
     )
 

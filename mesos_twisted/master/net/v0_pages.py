@@ -111,6 +111,10 @@ class V0Pages:
 
     # Steps before a page
 
+    def leading_page(self, page: Page) -> Callable[[Request], Answer]:
+        """A page that only the leader shows, and only to a principal, to be read."""
+        return self._leading(self._reading(page))
+
     def _leading(self, handler: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
         def serve(request: Request) -> Answer:
             return self._gate.not_serving(request) or handler(request)
@@ -325,7 +329,7 @@ def as_json(request: Request, body: bytes) -> Response:
         return callback
     if not callback:
         return Response(200, body, JSON)
-    return Response(200, callback.encode() + b"(" + body + b");", "text/javascript", _NOSNIFF)
+    return Response(200, callback.encode() + b"(" + body + b")", "text/javascript", _NOSNIFF)
 
 
 def streamed(request: Request, pieces: Iterable[bytes]) -> Result:
@@ -342,4 +346,4 @@ def streamed(request: Request, pieces: Iterable[bytes]) -> Result:
 def _wrapped(callback: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield callback + b"("
     yield from pieces
-    yield b");"
+    yield b")"

@@ -40,8 +40,18 @@ def test_other_sites_read_nothing_by_script(world: MasterWorld) -> None:
     """A script tag with jsonp gets nothing; following a link is fine."""
     steal = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "no-cors"}
     assert world.request("GET", "/state?jsonp=steal", **steal).status == 403
+    steal["sec_fetch_site"] = "same-site"  # A task's own page on an agent's host is that.
+    assert world.request("GET", "/state?jsonp=steal", **steal).status == 403
     follow = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
     assert world.request("GET", "/state", **follow).status == 200
+
+
+def test_a_link_changes_nothing(world: MasterWorld) -> None:
+    """Also where a GET would."""
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    target = "/logging/toggle?level=1&duration=1secs"
+    assert world.request("GET", target, **link).status == 403
+    assert world.request("GET", target).status == 200
 
 
 def test_what_is_open_is_open_to_all(make: Make) -> None:
