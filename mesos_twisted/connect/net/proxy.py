@@ -42,10 +42,15 @@ class Proxy:
     def handle(self, request: Request) -> Response | Deferred[Result]:
         """The cluster's answer to a client's request, or ours when there is none."""
         host = request.headers.get("host", "")
-        if request.peer.port and (
-            not is_meant_for_us(host, self._names) or rules.is_foreign_page(request.headers)
-        ):
-            return text_response(403, "This connector serves local programs, not web pages")
+        if request.peer.port:
+            if not is_meant_for_us(host, self._names):
+                return text_response(
+                    403,
+                    "This connector answers to localhost and this machine's own name only,"
+                    f" not to the Host '{host[:100]}'",
+                )
+            if rules.is_foreign_page(request.headers):
+                return text_response(403, "This connector serves no pages of other origins")
         if rules.asks_for_leader(request.path):
             return Response(307, headers=(("Location", f"//{host}"),))
         return Deferred.fromCoroutine(self._answer(request))

@@ -1,12 +1,14 @@
 """A connector between plaintext clients and masters over real mutual TLS."""
 
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mesos_twisted.connect.config import ConnectConfig
@@ -38,12 +40,17 @@ def wait(seconds):
     return deferLater(reactor, seconds, lambda: None)
 
 
+def curl(*arguments):
+    return subprocess.run(["curl", "-s", *arguments], capture_output=True, timeout=20).stdout
+
+
 class Master:
     """A master's edge: redirects when another leads, streams, and notes what it was asked."""
 
     def __init__(self, test):
         self.leader = None  # None: itself; "": nobody; else host:port
         self.requests = []
+        self.sent = 0
         self.writers = []
         self.server = HttpServer(reactor, self.handle)
         files = CertificateFiles(
@@ -57,6 +64,11 @@ class Master:
     def stop(self):
         self.listener.stop_listening()
         return self.server.stop(0.1)
+
+    def endless(self):
+        while True:
+            self.sent += 64_000
+            yield b"x" * 64_000
 
     def handle(self, request):
         leader = self.at if self.leader is None else self.leader
@@ -74,6 +86,8 @@ class Master:
             return StreamResponse(200, "application/json", headers, self.writers.append)
         if request.path == "/large":
             return ChunkedBody(200, (b"%07d\n" % n for n in range(200_000)), "text/plain")
+        if request.path == "/endless":
+            return ChunkedBody(200, self.endless(), "text/plain")
         if request.path == "/api/v1/scheduler":
             return Response(202)
         return Response(200, request.body or b"x" * 2000, "application/json")
@@ -227,6 +241,27 @@ class ConnectorTests(TestCase):
         answer = yield self.client.request("POST", self.url + "/api/v1", (), b"x" * 101)
         assert answer.status == 413
         assert not self.master.requests
+
+    @inlineCallbacks
+    def test_names_of_other_machines_are_not_answered(self):
+        """A page can point a name of its own at this port: DNS rebinding."""
+        self.connect()
+        answer = yield deferToThread(
+            curl, self.url, "-H", "Host: evil.example", "-w", "%{http_code}"
+        )
+        assert b"evil.example" in answer and answer.endswith(b"403")
+        assert not self.master.requests
+
+    @inlineCallbacks
+    def test_a_slow_client_holds_the_master_back(self):
+        """Neither the connector nor the master gathers what nobody reads."""
+        self.connect()
+        stream = yield self.client.open_stream("GET", self.url + "/endless")
+        yield wait(0.5)
+        sent = self.master.sent
+        yield wait(0.3)
+        assert 0 < self.master.sent == sent < 64_000_000
+        stream.close()
 
     @inlineCallbacks
     def test_a_client_that_leaves_while_it_subscribes_leaves_no_stream_behind(self):
