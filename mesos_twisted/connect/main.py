@@ -41,6 +41,8 @@ from mesos_twisted.transport.tcp import address_text, listen_tcp
 
 _log = Logger()
 _STOP_S = 5.0
+#: A master that does not take a connection within this is passed over for the next.
+_CONNECT_S = 4.0
 #: Requests under way at the same time to one master or agent.
 _CONNECTIONS = 32
 
@@ -130,7 +132,9 @@ class Connector:
         self._notifier = notifier
         self._timers = Timers(reactor)
         self._contexts = contexts(settings)
-        self._http = HttpClient(reactor, self._contexts, connections=_CONNECTIONS)
+        self._http = HttpClient(
+            reactor, self._contexts, connections=_CONNECTIONS, connect_timeout_s=_CONNECT_S
+        )
         self._upstream = self._make_upstream()
         names = frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})
         proxy = Proxy(

@@ -138,7 +138,9 @@ class LeaderUpstream:
         if said is None:
             return
         for stream, then in tuple(self._open.items()):
-            if then is not None and then != said:
+            if then is None:
+                self._open[stream] = said
+            elif then != said:
                 _log.info(
                     "{leader} leads now, no longer {then}: a stream ends", leader=said, then=then
                 )
