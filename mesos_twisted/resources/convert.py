@@ -7,6 +7,7 @@ Messages from before reservation refinement say `role` and `reservation`; later 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -36,7 +37,20 @@ _DYNAMIC: Final = m.ResourceReservationInfoType.DYNAMIC
 
 
 def from_messages(messages: Iterable[m.Resource]) -> Resources | Problem:
-    """The sum of `messages`; the first invalid one is named in the Problem."""
+    """The sum of `messages`; the first invalid one is named in the Problem.
+
+    Equal tuples give the same object: tasks and agents come in many copies.
+    """
+    whole = messages if isinstance(messages, tuple) else tuple(messages)
+    try:
+        return _from_tuple(whole)
+    except TypeError:
+        # A volume with a map of parameters has no hash.
+        return _from_tuple.__wrapped__(whole)
+
+
+@lru_cache(2048)
+def _from_tuple(messages: tuple[m.Resource, ...]) -> Resources | Problem:
     resources: list[Resource] = []
     for message in messages:
         resource = from_message(message)

@@ -7,6 +7,8 @@ launch ever reached it).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core import books, frameworks, notify, published
 from mesos_twisted.master.core.allocator.interface import AgentSpec
@@ -32,7 +34,19 @@ from mesos_twisted.resources.resource import ALLOCATED
 
 
 def allocated_from(messages: tuple[m.Resource, ...], role: str) -> Resources | Problem:
-    """The resources with an allocation role each: their own, or `role` where none is said."""
+    """The resources with an allocation role each: their own, or `role` where none is said.
+
+    Equal messages give the same object.
+    """
+    try:
+        return _allocated_from(messages, role)
+    except TypeError:
+        # A volume with a map of parameters has no hash.
+        return _allocated_from.__wrapped__(messages, role)
+
+
+@lru_cache(2048)
+def _allocated_from(messages: tuple[m.Resource, ...], role: str) -> Resources | Problem:
     resources = from_messages(messages)
     if isinstance(resources, Problem):
         return resources

@@ -64,16 +64,10 @@ class AgentState:
         self.total = total
         self.shared = total.shared()
         self.has_gpus = total.scalar("gpus") > 0
-        self._recount()
-
-    def put(self, held: Held, client: Client, resources: Resources) -> Mapping[str, int]:
-        """Write `resources`, which were not taken from `free`, into a book; as `note`."""
-        amounts = self.note(self.book(held), client, resources)
-        self._recount()
-        return amounts
+        self.recount()
 
     def note(self, book: Book, client: Client, resources: Resources) -> Mapping[str, int]:
-        """Add to one line of a book; what is free stays.
+        """Add to one line of a book; what is free stays until `recount`.
 
         Returns the scalars by which the line grew: a shared volume counts once in a line.
         """
@@ -96,7 +90,7 @@ class AgentState:
     def set_free(self, resources: Resources) -> None:
         """Free what was struck from a book."""
         if self.overdrawn:
-            self._recount()
+            self.recount()
         else:
             back = resources.non_shared()
             self.free = self.free.add(back) if self.free else back
@@ -138,12 +132,9 @@ class AgentState:
             {(c.framework_id, c.role): held.allocate(c.role) for c, held in self.allocated.items()},
         )
 
-    def _recount(self) -> None:
-        used = NOTHING
-        for book in (self.offered, self.allocated):
-            for line in book.values():
-                used = used.add(line)
-        used = used.non_shared()
+    def recount(self) -> None:
+        """What is free is the total without what is in the books."""
+        used = Resources.sum([*self.offered.values(), *self.allocated.values()]).non_shared()
         left = self.total.non_shared().try_subtract(used)
         self.overdrawn = left is None
         self.free = self.total.non_shared().subtract_clipped(used) if left is None else left

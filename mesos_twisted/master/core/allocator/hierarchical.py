@@ -126,7 +126,9 @@ class HierarchicalAllocator:
         self._of_refusals[agent.refusals] = agent
         self._tree.add_total(agent.total.quantities().amounts, 1)
         for framework_id, resources in used.items():
-            self._adopt(framework_id, agent, resources)
+            self._note(framework_id, agent, resources)
+        if used:
+            agent.recount()
         self._dirty[agent] = None
 
     def update_agent(self, agent_id: AgentId, spec: AgentSpec, attributes_changed: bool) -> None:
@@ -449,11 +451,16 @@ class HierarchicalAllocator:
         return client
 
     def _adopt(self, framework_id: FrameworkId, agent: AgentState, resources: Resources) -> None:
+        self._note(framework_id, agent, resources)
+        agent.recount()
+
+    def _note(self, framework_id: FrameworkId, agent: AgentState, resources: Resources) -> None:
+        """Into the books; what is free stays until the agent counts again."""
         if resources.traits >= 0 and any(not k.traits & ALLOCATED for k, _ in resources.items()):
             raise BugError(f"{resources!r} of {framework_id} is not allocated to a role.")
         for role, part in resources.allocations().items():
             client = self._clients.make(framework_id, role)
-            amounts = agent.put(Held.ALLOCATED, client, part.unallocate())
+            amounts = agent.note(agent.allocated, client, part.unallocate())
             self._clients.charge(client, amounts, Held.ALLOCATED)
 
     def _scrub(self) -> None:
