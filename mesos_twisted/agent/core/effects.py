@@ -68,10 +68,12 @@ class PrepareSandbox:
 class LaunchContainer:
     """Start a container's first process in its sandbox; ContainerLaunched or LaunchFailed follow.
 
-    argv is what to execute; env is complete (nothing is inherited).
+    `program` is executed with argv, whose first word may be another; env is complete (nothing is
+    inherited).
     """
 
     container_id: ContainerId
+    program: str
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     directory: str

@@ -27,11 +27,16 @@ _UNLIMITED = 1 << 60
 Env = tuple[tuple[str, str], ...]
 
 
+def program(command: m.CommandInfo) -> str:
+    """The file to execute, found by PATH when it has no slash."""
+    return "/bin/sh" if command.shell else command.value or ""
+
+
 def argv(command: m.CommandInfo) -> tuple[str, ...]:
-    """What to execute; without a shell `arguments` holds argv[0] and `value` names the program."""
+    """The whole argument vector; without a shell its first word need not be the program's name."""
     if command.shell:
-        return ("/bin/sh", "-c", command.value or "")
-    return (command.value or "", *command.arguments[1:])
+        return ("sh", "-c", command.value or "")
+    return command.arguments or (command.value or "",)
 
 
 def user(policy: Policy, framework: Framework, command: m.CommandInfo | None) -> str | None:
@@ -51,7 +56,7 @@ def task_environment(
     env["MESOS_CONTAINER_IP"] = state.policy.ip
     command = task.info.command
     if command is not None:
-        _add(env, command.environment)
+        env.update(variables(command.environment))
     env["MESOS_ALLOCATION_ROLE"] = role(task.info.resources)
     return tuple(env.items())
 
@@ -66,7 +71,7 @@ def executor_environment(
     resources = executor.info.resources or next((t.info.resources for t in tasks), ())
     env["MESOS_ALLOCATION_ROLE"] = role(resources)
     if executor.info.command is not None:
-        _add(env, executor.info.command.environment)
+        env.update(variables(executor.info.command.environment))
     env[TOKEN_VARIABLE] = TOKEN_MARKER
     return tuple(env.items())
 
@@ -100,14 +105,17 @@ def shutdown_grace_s(policy: Policy, executor: Executor) -> float:
     return policy.executor_shutdown_grace_period_s if own is None else own.nanoseconds / 1e9
 
 
-def _add(env: dict[str, str], environment: m.Environment | None) -> None:
+def variables(environment: m.Environment | None) -> Env:
+    """Names and values; a secret's is its data, and one without a value is left out."""
+    found: list[tuple[str, str]] = []
     for variable in environment.variables if environment is not None else ():
         if variable.type is m.EnvironmentVariableType.SECRET:
             value = variable.secret.value if variable.secret is not None else None
             if value is not None:
-                env[variable.name] = value.data.decode("utf-8", "surrogateescape")
+                found.append((variable.name, value.data.decode("utf-8", "surrogateescape")))
         elif variable.value is not None:
-            env[variable.name] = variable.value
+            found.append((variable.name, variable.value))
+    return tuple(found)
 
 
 def role(resources: Iterable[m.Resource]) -> str:

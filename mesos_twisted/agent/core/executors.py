@@ -90,6 +90,7 @@ def launch(
     out.append(
         LaunchContainer(
             container_id=container.id,
+            program=environment.program(command),
             argv=environment.argv(command),
             env=environment.executor_environment(
                 state, framework, executor, executor.tasks.values()

@@ -60,6 +60,7 @@ def launch(
     out.append(
         LaunchContainer(
             container_id=container.id,
+            program=environment.program(command),
             argv=environment.argv(command),
             env=environment.task_environment(state, framework, executor, task, container.directory),
             directory=container.directory,

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from mesos_twisted.agent.core import effects as fx
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core import words
-from mesos_twisted.agent.core.environment import argv
+from mesos_twisted.agent.core.environment import argv, program, variables
 from mesos_twisted.agent.net.checks_http import Probes
 from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.containerizer.core import container as cz
@@ -167,10 +167,10 @@ class CheckRunner:
         effect = run.effect
         run.count += 1
         container_id = cz.ContainerId(f"{effect.container_id}.{plan.kind}-{run.count}")
-        own = command.environment.variables if command.environment is not None else ()
-        env = effect.env + tuple((one.name, one.value or "") for one in own)
+        env = effect.env + variables(command.environment)
         config = cz.ContainerConfig(
             argv=argv(command),
+            file=program(command),
             env=env,
             cwd=os.path.join(self._work_dir, effect.directory),
             user=effect.user,

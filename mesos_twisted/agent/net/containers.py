@@ -187,6 +187,7 @@ class AgentContainers:
             env = tuple((name, token if value == TOKEN_MARKER else value) for name, value in env)
         return cz.ContainerConfig(
             argv=effect.argv,
+            file=effect.program,
             env=env,
             cwd=os.path.join(self._work_dir, effect.directory),
             user=effect.user,

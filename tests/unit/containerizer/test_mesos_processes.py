@@ -138,6 +138,17 @@ class TestProcesses(ContainerizerSuite):
         assert out.read_text() == "b\n/tmp\n"
 
 
+    def test_the_first_argument_need_not_name_the_program(self) -> None:
+        """`file` is what runs, `argv[0]` what it is told that it is called."""
+        out = self.world.directory / "out"
+        argv = ("other name", "-c", "echo $0")
+        config = ContainerConfig(argv, file="/bin/sh", cwd="/tmp", stdout=str(out))
+        made, _ = self.fresh()
+        assert self.settle(made.launch(A, config)).running
+        self.settle(made.wait(A))
+        assert out.read_text() == "other name\n"
+
+
 def request(name: str, *argv: str) -> LaunchRequest:
     return LaunchRequest(name, argv[0], argv)
 

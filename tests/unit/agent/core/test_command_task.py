@@ -23,7 +23,7 @@ def test_a_task_lives_from_launch_to_its_last_acknowledgement(world: World) -> N
     assert effects.index(sandbox) > effects.index(world.of(ef.Checkpoint)[-1])
     world.sandbox_ready(container_id)
     [launch] = world.of(ef.LaunchContainer)
-    assert launch.argv == ("/bin/sh", "-c", "sleep 1")
+    assert (launch.program, launch.argv) == ("/bin/sh", ("sh", "-c", "sleep 1"))
     assert launch.user == "u"
     assert (launch.cpus_milli, launch.mem_bytes) == (1100, 96 << 20)
     world.launched(container_id)
@@ -95,12 +95,12 @@ def test_the_executor_of_a_command_task_is_named_after_it(world: World) -> None:
 
 
 def test_a_command_without_shell_gets_its_arguments(world: World) -> None:
-    """`value` is the program and `arguments` starts with argv[0]."""
-    command = m.CommandInfo(shell=False, value="/bin/echo", arguments=("echo", "a b"))
+    """`value` is the program; `arguments` are the whole vector, whose first may be any word."""
+    command = m.CommandInfo(shell=False, value="/bin/echo", arguments=("-echo", "a b"))
     world.run(world.task("t", None, command=command))
     world.sandbox_ready(world.container("t"))
     [launch] = world.of(ef.LaunchContainer)
-    assert launch.argv == ("/bin/echo", "a b")
+    assert (launch.program, launch.argv) == ("/bin/echo", ("-echo", "a b"))
 
 
 def test_a_task_sees_its_own_environment_first(world: World) -> None:

@@ -47,7 +47,7 @@ def test_an_executor_is_launched_subscribes_and_gets_its_tasks(world: World) -> 
     run(world, "t2")
     world.sandbox_ready(container(world))
     [launch] = world.of(ef.LaunchContainer)
-    assert launch.argv == ("/bin/sh", "-c", "./executor")
+    assert (launch.program, launch.argv) == ("/bin/sh", ("sh", "-c", "./executor"))
     world.launched(container(world))
     assert world.states() == []
     world.subscribe()

@@ -138,7 +138,7 @@ def test_a_command_runs_in_the_tasks_sandbox(
     world.clock.advance(0.0)
     name = world.running()
     request = world.containerizer.launcher.requests[name]
-    assert request.argv == ("/bin/sh", "-c", "test -f x")
+    assert (request.file, request.argv) == ("/bin/sh", ("sh", "-c", "test -f x"))
     assert request.cwd == "/work/box" and dict(request.env)["A"] == "b"
     world.containerizer.exit(name, wait_status)
     (event,) = world.events

@@ -72,7 +72,8 @@ class World:
         self.edge.perform(
             fx.LaunchContainer(
                 C,
-                (program, "x"),
+                program,
+                ("another", "x"),
                 (("A", "b"), (TOKEN_VARIABLE, TOKEN_MARKER)),
                 DIRECTORY,
                 None,
@@ -119,6 +120,7 @@ def test_a_launch_runs_in_its_sandbox_with_its_token(world: World, tmp_path: Pat
     (event,) = world.events
     assert isinstance(event, ev.ContainerLaunched) and event.pid > 0
     request = world.containerizer.launcher.requests[C]
+    assert (request.file, request.argv) == ("/bin/true", ("another", "x"))
     assert dict(request.env) == {"A": "b", TOKEN_VARIABLE: "token-of-c1"}
     assert request.cwd == str(tmp_path / DIRECTORY)
     assert (request.stdout, request.stderr) == ("stdout", "stderr")
