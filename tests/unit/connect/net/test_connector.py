@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -50,6 +50,7 @@ class Master:
     def __init__(self, test):
         self.leader = None  # None: itself; "": nobody; else host:port
         self.requests = []
+        self.waiting = []
         self.sent = 0
         self.writers = []
         self.server = HttpServer(reactor, self.handle)
@@ -86,6 +87,9 @@ class Master:
             return StreamResponse(200, "application/json", headers, self.writers.append)
         if request.path == "/large":
             return ChunkedBody(200, (b"%07d\n" % n for n in range(200_000)), "text/plain")
+        if request.path == "/later":
+            self.waiting.append(Deferred())
+            return self.waiting[-1]
         if request.path == "/endless":
             return ChunkedBody(200, self.endless(), "text/plain")
         if request.path == "/api/v1/scheduler":
@@ -266,9 +270,14 @@ class ConnectorTests(TestCase):
     @inlineCallbacks
     def test_a_client_that_leaves_while_it_subscribes_leaves_no_stream_behind(self):
         self.connect()
-        subscribing = self.client.open_stream(
-            "POST", self.url + "/api/v1/scheduler", (), b"SUBSCRIBE", timeout_s=0.001
-        )
+        subscribing = self.client.open_stream("POST", self.url + "/later")
+        while not self.master.waiting:
+            yield wait(0.01)
+        yield self.client.close()
         yield self.assertFailure(subscribing, AnswerLostError)
-        yield wait(0.3)
-        assert all(writer.closed for writer in self.master.writers)
+        yield wait(0.05)
+        answer = StreamResponse(200, "application/json", (), self.master.writers.append)
+        self.master.waiting.pop().callback(answer)
+        yield wait(0.1)
+        (writer,) = self.master.writers
+        assert writer.closed
