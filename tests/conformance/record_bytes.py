@@ -57,8 +57,10 @@ def scalar(field: Any) -> Any:
     """A value that tells its field, by the field's type."""
     kind = field.cpp_type
     if kind == field.CPPTYPE_ENUM:
-        values = field.enum_type.values
-        return values[field.number % len(values)].number
+        numbers = [one.number for one in field.enum_type.values]
+        if field.has_default_value and len(numbers) > 1:
+            numbers.remove(field.default_value)
+        return numbers[field.number % len(numbers)]
     if kind == field.CPPTYPE_BOOL:
         # Ours leaves out what is equal to the default; see codec_protobuf.encode.
         return not field.default_value
