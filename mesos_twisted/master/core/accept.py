@@ -129,10 +129,14 @@ def _operate(ledger: Ledger, index: int, operation: m.OfferOperation) -> None:
     refusal = ledger.refusals.get(f"operation:{index}") if ledger.refusals else None
     problem = refusal or check_operation(operation)
     if problem is not None:
-        if operation.type in LAUNCHES:
-            for task in _tasks_of(operation):
-                fail(ledger, task, problem.sentence, Reason.REASON_TASK_INVALID)
-        notify.drop_operation(ledger.framework, operation, problem.sentence, ledger.out)
+        if operation.type not in LAUNCHES:
+            notify.drop_operation(ledger.framework, operation, problem.sentence, ledger.out)
+            return
+        reason = Reason.REASON_TASK_INVALID
+        if operation.type is m.OfferOperationType.LAUNCH_GROUP:
+            reason = Reason.REASON_TASK_GROUP_INVALID
+        for task in _tasks_of(operation):
+            fail(ledger, task, problem.sentence, reason)
     elif operation.type is m.OfferOperationType.LAUNCH:
         for task in _tasks_of(operation):
             launch(ledger, task)

@@ -24,9 +24,10 @@ from mesos_twisted.master.core.state import (
     static_of,
 )
 from mesos_twisted.master.core.validation import task as checks
+from mesos_twisted.master.core.validation.checks import typed
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import ExecutorId, TaskId
+from mesos_twisted.protocol.ids import AgentId, ExecutorId, TaskId
 from mesos_twisted.resources.algebra import NOTHING, Resources
 
 State = m.TaskState
@@ -55,10 +56,10 @@ class Ledger:
 
 
 def fail(ledger: Ledger, task: m.TaskInfo, sentence: str, reason: Reason) -> None:
-    """The task is answered with TASK_ERROR."""
+    """The task is answered with TASK_ERROR, naming the agent that the task names."""
     status = notify.master_status(
         TaskId(task.task_id.value),
-        ledger.agent.agent_id,
+        AgentId(task.agent_id.value),
         State.TASK_ERROR,
         sentence,
         reason,
@@ -76,6 +77,8 @@ def launch(ledger: Ledger, task: m.TaskInfo) -> None:
         fail(ledger, task, refusal.sentence, Reason.REASON_TASK_UNAUTHORIZED)
         return
     framework, agent = ledger.framework, ledger.agent
+    if task.health_check is not None:
+        task = msgspec.structs.replace(task, health_check=typed(task.health_check))
     problem = checks.check_task(framework, agent, task)
     resources = NOTHING
     if problem is None:
@@ -181,7 +184,9 @@ def launch_group(ledger: Ledger, group: m.OfferOperationLaunchGroup) -> None:
     for task, resources in zip(tasks, held, strict=True):
         _add(ledger, task, resources, executor)
         ready.append(
-            msgspec.structs.replace(task, resources=with_role(task.resources, ledger.role))
+            msgspec.structs.replace(
+                task, resources=with_role(task.resources, ledger.role), executor=executor.info
+            )
         )
     assert agent.link is not None
     _count(ledger, "operations/launch_group")

@@ -98,8 +98,16 @@ def latest(task: Task, now: float) -> m.TaskStatus:
         timestamp=now,
         healthy=None if last is None else last.healthy,
         check_status=None if last is None else last.check_status,
-        container_status=None if last is None else last.container_status,
+        container_status=container_status(task),
     )
+
+
+def container_status(task: Task) -> m.ContainerStatus | None:
+    """The newest that is known of the task's container."""
+    for status in reversed(task.statuses):
+        if status.container_status is not None:
+            return status.container_status
+    return None
 
 
 def reconcile_operations(

@@ -15,6 +15,7 @@ from mesos_twisted.master.core.allocator.interface import AgentSpec
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
 from mesos_twisted.master.core.effects import Effect, SendToAgent
 from mesos_twisted.master.core.offers import parts_of
+from mesos_twisted.master.core.reconcile import container_status
 from mesos_twisted.master.core.state import (
     Agent,
     Executor,
@@ -280,7 +281,7 @@ def _state_of(task: Task, message: str, now: float) -> m.TaskStatus:
         timestamp=now,
         healthy=None if last is None else last.healthy,
         check_status=None if last is None else last.check_status,
-        container_status=None if last is None else last.container_status,
+        container_status=container_status(task),
     )
 
 

@@ -33,7 +33,8 @@ def _check_id(operation: m.OfferOperation) -> Problem | None:
     if operation.id is None:
         return None
     if operation.type in LAUNCHES:
-        return _bad("A launch has no operation id; its tasks' updates tell how it went")
+        # The tasks' own updates tell how a launch went.
+        return _bad(f"The `id` field cannot be set on {operation.type.value} operations")
     return check_id(operation.id.value)
 
 

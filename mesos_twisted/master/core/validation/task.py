@@ -10,6 +10,7 @@ import math
 
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core.state import Agent, Framework
+from mesos_twisted.master.core.validation import checks
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ExecutorId, TaskId, check_id
 from mesos_twisted.resources.algebra import Resources
@@ -67,45 +68,13 @@ def _check_duration(name: str, duration: m.DurationInfo | None) -> Problem | Non
 
 
 def _check_check(check: m.CheckInfo) -> Problem | None:
-    bodies = {
-        m.CheckInfoType.COMMAND: check.command,
-        m.CheckInfoType.HTTP: check.http,
-        m.CheckInfoType.TCP: check.tcp,
-    }
-    if check.type is None or check.type not in bodies:
-        return _bad("Task uses invalid check: CheckInfo must specify 'type'")
-    if bodies[check.type] is None:
-        name = check.type.value.lower()
-        return _bad(f"Task uses invalid check: expecting '{name}' to be set")
-    return _check_seconds(
-        "check", check.delay_seconds, check.interval_seconds, check.timeout_seconds
-    )
+    problem = checks.check_check(check)
+    return None if problem is None else _bad(f"Task uses invalid check: {problem}")
 
 
 def _check_health(check: m.HealthCheck) -> Problem | None:
-    bodies = {
-        m.HealthCheckType.COMMAND: check.command,
-        m.HealthCheckType.HTTP: check.http,
-        m.HealthCheckType.TCP: check.tcp,
-    }
-    if check.type is None or check.type not in bodies:
-        return _bad("Task uses invalid health check: HealthCheck must specify 'type'")
-    if bodies[check.type] is None:
-        name = check.type.value.lower()
-        return _bad(f"Task uses invalid health check: expecting '{name}' to be set")
-    return _check_seconds(
-        "health check",
-        check.delay_seconds,
-        check.interval_seconds,
-        check.timeout_seconds,
-        check.grace_period_seconds,
-    )
-
-
-def _check_seconds(what: str, *seconds: float) -> Problem | None:
-    if any(not one >= 0 for one in seconds):
-        return _bad(f"Task uses invalid {what}: its times must be non-negative seconds")
-    return None
+    problem = checks.check_health(check)
+    return None if problem is None else _bad(f"Task uses invalid health check: {problem}")
 
 
 def _check_command(whose: str, command: m.CommandInfo) -> Problem | None:
@@ -192,8 +161,10 @@ def check_executor(framework: Framework, agent: Agent, executor: m.ExecutorInfo)
             f"ExecutorInfo has an invalid FrameworkID (Actual: {given} vs Expected:"
             f" {framework.framework_id})"
         )
-    if executor.type is Kind.DEFAULT and executor.command is not None:
-        return _bad("'ExecutorInfo.command' must not be set for 'DEFAULT' executor")
+    if executor.type is Kind.DEFAULT:
+        problem = _check_default(executor)
+        if problem is not None:
+            return problem
     grace = executor.shutdown_grace_period
     if grace is not None and grace.nanoseconds < 0:
         return _bad("ExecutorInfo's 'shutdown_grace_period' must be non-negative")
@@ -210,6 +181,19 @@ def check_executor(framework: Framework, agent: Agent, executor: m.ExecutorInfo)
             f" '{executor.executor_id.value}' runs with on agent {agent.agent_id};"
             " use the same ExecutorInfo or another id"
         )
+    return None
+
+
+def _check_default(executor: m.ExecutorInfo) -> Problem | None:
+    if executor.command is not None:
+        return _bad("'ExecutorInfo.command' must not be set for 'DEFAULT' executor")
+    container = executor.container
+    if container is None:
+        return None
+    if container.type is not m.ContainerInfoType.MESOS:
+        return _bad("'ExecutorInfo.container.type' must be 'MESOS' for 'DEFAULT' executor")
+    if container.mesos is not None and container.mesos.image is not None:
+        return _bad("'ExecutorInfo.container.mesos.image' must not be set for 'DEFAULT' executor")
     return None
 
 
@@ -243,16 +227,29 @@ def check_group_executor(executor: m.ExecutorInfo, resources: Resources) -> Prob
 
 
 def check_group_task(executor: m.ExecutorInfo, task: m.TaskInfo) -> Problem | None:
-    """What a task may not have because it is in a group."""
-    if task.executor is not None:
-        return _bad("'TaskInfo.executor' must not be set for task groups")
+    """What a task may not have because it is in a group; it may name the group's own executor."""
+    if task.executor is not None and task.executor != executor:
+        return _bad(
+            f"The `ExecutorInfo` of task '{task.task_id.value}' is different from executor"
+            f" '{executor.executor_id.value}'"
+        )
     if task.command is None and executor.type is Kind.DEFAULT:
         return _bad(f"Task '{task.task_id.value}' has no command")
-    if task.container is not None:
-        if task.container.network_infos:
-            return _bad("NetworkInfos must not be set on the task")
-        if task.container.type is m.ContainerInfoType.DOCKER:
-            return _bad("Docker ContainerInfo is not supported on the task")
+    container = task.container
+    if container is not None and container.network_infos and task.health_check is not None:
+        if task.health_check.type in (m.HealthCheckType.HTTP, m.HealthCheckType.TCP):
+            return _bad(
+                "HTTP and TCP health checks are not supported for nested containers not joining"
+                " parent's network"
+            )
+    if container is not None and container.type is m.ContainerInfoType.DOCKER:
+        return _bad("Docker ContainerInfo is not supported on the task")
+    linux = None if container is None else container.linux_info
+    if task.limits and (linux is None or linux.share_cgroups is not False):
+        return _bad(
+            "Resource limits may only be set for tasks within a task group when the"
+            " 'share_cgroups' field is set to 'false'."
+        )
     return None
 
 

@@ -319,6 +319,59 @@ def test_a_bad_task_fails_its_whole_group() -> None:
     assert not framework.tasks and not framework.executors
 
 
+def test_a_task_of_a_group_may_name_the_groups_executor_and_no_other() -> None:
+    """The agent is told each task's executor, whether the framework named it or not."""
+    world, framework, _, offers = stage()
+    whole = group(command_task("a", "M-S0"))
+    assert whole.launch_group is not None
+    named = command_task("a", "M-S0", executor=whole.launch_group.executor)
+    made = world.accept(framework, offers, group(named), refuse_seconds=0.0)
+    (run,) = sent_to_agents(made)
+    assert isinstance(run, agentlink.RunTaskGroup)
+    assert run.task_group.tasks[0].executor == run.executor
+    other = command_task("b", "M-S0", executor=executor("other"))
+    (status,) = updates_in(world.accept(framework, world.offers(framework), group(other)))
+    assert status.reason is Reason.REASON_TASK_GROUP_INVALID
+    assert status.message is not None and "different from executor 'e'" in status.message
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_launch_with_an_operation_id_is_an_error_of_its_tasks(grouped: bool) -> None:
+    """TASK_ERROR for each task, and no operation status: their updates are the feedback."""
+    world, framework, _, offers = stage()
+    task = command_task("t", "M-S0")
+    operation = msgspec.structs.replace(
+        group(task) if grouped else launch(task), id=m.OperationID(value="asked")
+    )
+    (event,) = events_to(world.accept(framework, offers, operation))
+    assert event.update is not None
+    status = event.update.status
+    kind = "LAUNCH_GROUP" if grouped else "LAUNCH"
+    assert status.message == f"The `id` field cannot be set on {kind} operations"
+    reason = Reason.REASON_TASK_GROUP_INVALID if grouped else Reason.REASON_TASK_INVALID
+    assert (status.state, status.reason) == (State.TASK_ERROR, reason)
+
+
+def test_a_health_check_without_a_type_gets_it_from_what_it_has() -> None:
+    """As clients from before the type do; the agent is told the type."""
+    world, framework, _, offers = stage()
+    command = m.HealthCheck(command=m.CommandInfo(value="true"))
+    http = m.HealthCheck(http=m.HealthCheckHTTPCheckInfo(port=80))
+    made = world.accept(
+        framework,
+        offers,
+        launch(
+            command_task("a", "M-S0", health_check=command),
+            command_task("b", "M-S0", health_check=http),
+        ),
+    )
+    kinds = []
+    for run in sent_to_agents(made):
+        assert isinstance(run, agentlink.RunTask) and run.task.health_check is not None
+        kinds.append(run.task.health_check.type)
+    assert kinds == [m.HealthCheckType.COMMAND, m.HealthCheckType.HTTP]
+
+
 def test_an_unauthorized_task_fails_its_whole_group() -> None:
     """Every task of the group gets TASK_ERROR, REASON_TASK_GROUP_UNAUTHORIZED."""
     world, framework, _, offers = stage()
