@@ -1,7 +1,8 @@
 """May this executor call take effect? The code of a Problem is the HTTP status, as text.
 
-`check_call` looks at the call alone, `check_executor_call` at who sends it too, in the order a real
-agent answers. A heartbeat is always welcome. Source: common/validation.cpp, slave/http.cpp.
+In the order a real agent answers: `check_call` looks at the call alone; then a heartbeat is welcome
+from anybody; `find_executor`; the caller proves who it is (`check_claims` for one with a token);
+`check_turn`. Source: common/validation.cpp, slave/http.cpp.
 """
 
 from __future__ import annotations
@@ -51,56 +52,38 @@ def _check_status(call: m.ExecutorCall, status: m.TaskStatus) -> Problem | None:
     return None
 
 
-def check_executor_call(
-    state: AgentState, call: m.ExecutorCall, claims: Mapping[str, str] | None
-) -> Problem | None:
-    """Why the call may not take effect now, or None.
-
-    `claims` are those of the executor's token (`fid`, `eid`, `cid`); None: tokens are not in use.
-    """
-    problem = check_call(call)
-    if problem is not None or call.type is _Type.HEARTBEAT:
-        return problem
+def find_executor(state: AgentState, call: m.ExecutorCall) -> Executor | Problem:
+    """The executor that the call names, or why nobody may call now."""
     if state.phase is Phase.RECOVERING:
         return Problem("503", "Agent has not finished recovery")
-    if call.type is _Type.UNKNOWN:
-        return Problem("501", "The call's type is not known to this agent")
     framework = state.frameworks.get(FrameworkId(call.framework_id.value))
     if framework is None:
         return Problem("400", "Framework cannot be found")
     executor = framework.executors.get(ExecutorId(call.executor_id.value))
-    if executor is None:
-        return Problem("400", "Executor cannot be found")
-    if claims is not None:
-        problem = _check_claims(executor, claims)
-        if problem is not None:
-            return problem
-    waiting = executor.state is ExecutorState.REGISTERING or executor.recovered
-    if waiting and call.type is not _Type.SUBSCRIBE:
-        return Problem("403", "Executor is not subscribed")
+    return executor or Problem("400", "Executor cannot be found")
+
+
+def check_claims(executor: Executor, name: str, claims: Mapping[str, str]) -> Problem | None:
+    """Is the token this very run's? `name` is the principal's."""
+    head = f"Authenticated principal '{name}' does not contain "
+    if claims.get("fid") != executor.framework_id:
+        sentence = f"an 'fid' claim with the framework ID {executor.framework_id}"
+        return Problem("403", f"{head}{sentence}, which is set in the call")
+    if claims.get("eid") != executor.id:
+        sentence = f"an 'eid' claim with the executor ID {executor.id}"
+        return Problem("403", f"{head}{sentence}, which is set in the call")
+    if claims.get("cid") != executor.container_id:
+        return Problem("403", f"{head}a 'cid' claim with the correct active ContainerID")
     return None
 
 
-def _check_claims(executor: Executor, claims: Mapping[str, str]) -> Problem | None:
-    """Is the token this very run's?"""
-    if claims.get("fid") != executor.framework_id:
-        return Problem(
-            "403",
-            "Authenticated principal does not contain an 'fid' claim with the framework ID "
-            f"{executor.framework_id}, which is set in the call",
-        )
-    if claims.get("eid") != executor.id:
-        return Problem(
-            "403",
-            "Authenticated principal does not contain an 'eid' claim with the executor ID "
-            f"{executor.id}, which is set in the call",
-        )
-    if claims.get("cid") != executor.container_id:
-        return Problem(
-            "403",
-            "Authenticated principal does not contain a 'cid' claim with the correct active "
-            "ContainerID",
-        )
+def check_turn(executor: Executor, call: m.ExecutorCall) -> Problem | None:
+    """May the executor, which is who it says, make this call now?"""
+    waiting = executor.state is ExecutorState.REGISTERING or executor.recovered
+    if waiting and call.type is not _Type.SUBSCRIBE:
+        return Problem("403", "Executor is not subscribed")
+    if call.type is _Type.UNKNOWN:
+        return Problem("501", "The call's type is not known to this agent")
     return None
 
 

@@ -15,12 +15,14 @@ from typing import TypeAlias
 from twisted.logger import Logger
 
 from mesos_twisted.agent.core import events as ev
-from mesos_twisted.agent.core.state import AgentState, Executor, ExecutorState, Phase
+from mesos_twisted.agent.core import validation
+from mesos_twisted.agent.core.state import AgentState, Executor
 from mesos_twisted.agent.net.call_body import answer_media, encode, only_post, read_call
 from mesos_twisted.agent.net.executor_auth import ExecutorAuth
 from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.errors import Problem
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import ConnectionId, ExecutorId, FrameworkId
+from mesos_twisted.protocol.ids import ConnectionId
 from mesos_twisted.protocol.media import Media
 from mesos_twisted.transport.messages import Request, Response, StreamResponse, text_response
 from mesos_twisted.transport.stream import StreamWriter
@@ -77,41 +79,30 @@ class ExecutorApi:
         call = read_call(m.ExecutorCall, request)
         if isinstance(call, Response):
             return call
-        problem = validate(call)
+        problem = validation.check_call(call)
         if problem is not None:
-            return text_response(400, f"Failed to validate Executor::Call: {problem}")
-        if call.type is _Type.HEARTBEAT:
-            return Response(202)
+            return _refused(problem)
         media = Media.JSON
         if call.type is _Type.SUBSCRIBE:
             chosen = answer_media(request)
             if isinstance(chosen, Response):
                 return chosen
             media = chosen
-        if self._state.phase is Phase.RECOVERING:
-            return text_response(503, "Agent has not finished recovery")
-        return self._known(request, call, media, loopback_port)
-
-    def _known(
-        self, request: Request, call: m.ExecutorCall, media: Media, loopback_port: int | None
-    ) -> Response | StreamResponse:
-        framework = self._state.frameworks.get(FrameworkId(call.framework_id.value))
-        if framework is None:
-            return text_response(400, "Framework cannot be found")
-        executor = framework.executors.get(ExecutorId(call.executor_id.value))
-        if executor is None:
-            return text_response(400, "Executor cannot be found")
+        elif call.type is _Type.HEARTBEAT:
+            return Response(202)
+        executor = validation.find_executor(self._state, call)
+        if isinstance(executor, Problem):
+            return _refused(executor)
         refusal = self._auth.refusal(request, executor, loopback_port)
         if refusal is not None:
             return refusal
+        problem = validation.check_turn(executor, call)
+        if problem is not None:
+            return _refused(problem)
         if call.type is _Type.SUBSCRIBE:
             return self._subscribe(call, executor, media)
-        if executor.state is ExecutorState.REGISTERING or executor.connection is None:
-            return text_response(403, "Executor is not subscribed")
-        if call.type in (_Type.UPDATE, _Type.MESSAGE):
-            self._handle(ev.ExecutorCalled(framework.id, executor.id, call, self._now()))
-            return Response(202)
-        return text_response(501, "This call is not known here")
+        self._handle(ev.ExecutorCalled(executor.framework_id, executor.id, call, self._now()))
+        return Response(202)
 
     def _subscribe(self, call: m.ExecutorCall, executor: Executor, media: Media) -> StreamResponse:
         connection = self._fresh()
@@ -156,40 +147,5 @@ class ExecutorApi:
             stream.writer.close()
 
 
-def validate(call: m.ExecutorCall) -> str | None:
-    """What is wrong with a call that its framework and executor do not matter for, or None."""
-    if call.type is None:
-        return "Expecting 'type' to be present"
-    if call.type is _Type.SUBSCRIBE and call.subscribe is None:
-        return "Expecting 'subscribe' to be present"
-    if call.type is _Type.MESSAGE and call.message is None:
-        return "Expecting 'message' to be present"
-    if call.type is not _Type.UPDATE:
-        return None
-    if call.update is None:
-        return "Expecting 'update' to be present"
-    return _validate_status(call, call.update.status)
-
-
-def _validate_status(call: m.ExecutorCall, status: m.TaskStatus) -> str | None:
-    executor_id, framework_id = call.executor_id.value, call.framework_id.value
-    if status.uuid is None:
-        return "Expecting 'uuid' to be present"
-    if len(status.uuid) != 16:
-        return f"Not a valid UUID: {len(status.uuid)} bytes, expecting 16"
-    if status.executor_id is not None and status.executor_id.value != executor_id:
-        return (
-            f"ExecutorID in Call: {executor_id} does not match ExecutorID in TaskStatus: "
-            f"{status.executor_id.value}"
-        )
-    if status.source is not m.TaskStatusSource.SOURCE_EXECUTOR:
-        return (
-            f"Received Call from executor {executor_id} of framework {framework_id} "
-            "with invalid source, expecting 'SOURCE_EXECUTOR'"
-        )
-    if status.state is m.TaskState.TASK_STAGING:
-        return (
-            f"Received TASK_STAGING from executor {executor_id} of framework {framework_id} "
-            "which is not allowed"
-        )
-    return None
+def _refused(problem: Problem) -> Response:
+    return text_response(int(problem.code), problem.sentence)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesos_twisted.agent.core.state import AgentState, Executor
+from mesos_twisted.agent.core.validation import check_claims
 from mesos_twisted.agent.net import peer_process
 from mesos_twisted.agent.net.call_body import challenged
 from mesos_twisted.agent.net.users import resolve_user
 from mesos_twisted.errors import Problem
-from mesos_twisted.security.core.principal import Principal
 from mesos_twisted.security.net.http_auth import Authenticator, Challenge
 from mesos_twisted.transport.messages import Peer, Request, Response, text_response
 
@@ -44,7 +44,8 @@ class ExecutorAuth:
         found = self._authenticator.authenticate(request.headers, None, request.peer.address)
         if isinstance(found, Challenge):
             return challenged(found)
-        return _claims(found, executor)
+        problem = check_claims(executor, found.name, dict(found.claims))
+        return None if problem is None else text_response(int(problem.code), problem.sentence)
 
     def _by_process(self, peer: Peer, executor: Executor, loopback_port: int) -> Response | None:
         proven = peer.identity
@@ -65,17 +66,3 @@ class ExecutorAuth:
             )
         peer.identity = _Proven(executor.container_id)
         return None
-
-
-def _claims(principal: Principal, executor: Executor) -> Response | None:
-    wanted = (
-        ("fid", executor.framework_id, "an 'fid' claim with the framework ID"),
-        ("eid", executor.id, "an 'eid' claim with the executor ID"),
-        ("cid", executor.container_id, "a 'cid' claim with the active ContainerID"),
-    )
-    for claim, value, words in wanted:
-        if principal.claim(claim) != value:
-            return text_response(
-                403, f"The authenticated {principal} does not contain {words} of the call"
-            )
-    return None

@@ -7,7 +7,14 @@ from typing import Any
 from mesos_twisted.agent.core import effects as ef
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.environment import TOKEN_MARKER
-from mesos_twisted.agent.core.validation import check_executor_call
+from mesos_twisted.agent.core.state import AgentState
+from mesos_twisted.agent.core.validation import (
+    check_call,
+    check_claims,
+    check_turn,
+    find_executor,
+)
+from mesos_twisted.errors import Problem
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId
@@ -277,6 +284,20 @@ def test_after_a_restart_an_executor_that_stays_away_is_destroyed(world: World) 
 def _call(kind: m.ExecutorCallType, **more: Any) -> m.ExecutorCall:
     ids = {"executor_id": m.ExecutorID(value="e"), "framework_id": m.FrameworkID(value="f")}
     return m.ExecutorCall(type=kind, **{**ids, **more})
+
+
+def check_executor_call(
+    state: AgentState, call: m.ExecutorCall, claims: dict[str, str] | None
+) -> Problem | None:
+    """All the checks, in the order of the edge."""
+    problem = check_call(call)
+    if problem is not None:
+        return problem
+    executor = find_executor(state, call)
+    if isinstance(executor, Problem):
+        return executor
+    problem = None if claims is None else check_claims(executor, "p", claims)
+    return problem or check_turn(executor, call)
 
 
 def test_calls_are_refused_with_mesos_sentences(world: World) -> None:

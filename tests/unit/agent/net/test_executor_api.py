@@ -160,7 +160,7 @@ def test_calls_of_a_subscribed_executor_are_accepted() -> None:
         (call("UPDATE"), 400, "Expecting 'update' to be present"),
         (call("MESSAGE"), 400, "Expecting 'message' to be present"),
         (call("UPDATE", update={"status": {**STATUS, "uuid": None}}), 400, "Expecting 'uuid'"),
-        (call("UPDATE", update={"status": {**STATUS, "uuid": "AAAA"}}), 400, "UUID"),
+        (call("UPDATE", update={"status": {**STATUS, "uuid": "AAAA"}}), 400, "Not a valid UUID"),
         (call("UPDATE", update={"status": {**STATUS, "source": "SOURCE_MASTER"}}), 400, "source"),
         (call("UPDATE", update={"status": {**STATUS, "state": "TASK_STAGING"}}), 400, "STAGING"),
         (
@@ -179,6 +179,7 @@ def test_calls_of_a_subscribed_executor_are_accepted() -> None:
             "Executor c",
         ),
         (call("MESSAGE", message={"data": ""}), 403, "Executor is not subscribed"),
+        ({**call("UNKNOWN"), "executor_id": {"value": "x"}}, 400, "Executor c"),
     ],
 )
 def test_refusals_are_those_of_mesos(body: dict[str, Any] | bytes, status: int, words: str) -> None:
