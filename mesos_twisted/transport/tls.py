@@ -23,6 +23,7 @@ from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.tls_failures import HandshakeFailure, TlsError, classify
 
 _READ = 16 * 1024  # the most one TLS record holds
+_FEED = 4 * 1024  # ciphertext given to OpenSSL at once
 _GATHER = 64 * 1024
 _TLS_HANDSHAKE = 0x16
 
@@ -126,8 +127,11 @@ class TLSConnection:
         """Take ciphertext."""
         state = self._state
         if state == _OPEN:
-            self._incoming.write(data)
-            self._deliver()
+            if len(data) <= _FEED:
+                self._incoming.write(data)
+                self._deliver()
+            else:
+                self._deliver(memoryview(data))
         elif state == _HANDSHAKE:
             self._received += len(data)
             if self._ssl is None and not self._begin(data):
@@ -217,7 +221,8 @@ class TLSConnection:
 
     # Plaintext up
 
-    def _deliver(self) -> None:
+    def _deliver(self, rest: memoryview | None = None) -> None:
+        """Hand up what is there, and then `rest`, which is fed in pieces."""
         assert self._ssl is not None
         tls, incoming, inner = self._ssl, self._incoming, self._inner
         self._delivering = True
@@ -226,19 +231,26 @@ class TLSConnection:
                 try:
                     plain = tls.read(_READ)
                 except ssl.SSLWantReadError:
-                    break
+                    if not rest:
+                        break
+                    # A MemoryBIO keeps for ever the memory that it once needed.
+                    incoming.write(rest[:_FEED])
+                    rest = rest[_FEED:]
+                    continue
                 if not plain:
                     self._peer_closed()
                     return
                 if inner is not None:
                     inner.dataReceived(plain)
-                if self._state != _OPEN or not (incoming.pending or tls.pending()):
+                if self._state != _OPEN or not (incoming.pending or tls.pending() or rest):
                     break
         except ssl.SSLError as problem:
             self._broken(problem)
             return
         finally:
             self._delivering = False
+        if rest:
+            incoming.write(rest)  # paused: it waits here
         if self._gathered:
             self.flush()
         elif self._outgoing.pending:
@@ -294,9 +306,12 @@ class TLSConnection:
             sent = self._ssl.write(data)
             if sent < len(data):
                 # OpenSSL takes one record at a time.
-                view = memoryview(data)
+                view, pieces = memoryview(data), [self._outgoing.read()]
                 while sent < len(data):
                     sent += self._ssl.write(view[sent : sent + _READ])
+                    pieces.append(self._outgoing.read())
+                self._tcp.write(b"".join(pieces))
+                return
         except ssl.SSLError as problem:
             self._broken(problem)
             return
