@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import resources
+from typing import Final
 
 from mesos_twisted.transport.messages import Request, Response, text_response
 
-_FILES = {
+_SCRIPT: Final = "text/javascript; charset=utf-8"
+_FILES: Final = {
     "index.html": "text/html; charset=utf-8",
-    "state.js": "text/javascript; charset=utf-8",
     "state.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    **dict.fromkeys(("state.js", "views.js", "logs.js", "dom.js", "format.js", "api.js"), _SCRIPT),
 }
-_HEADERS = (
-    ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
+_HEADERS: Final = (
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'",
+    ),
     ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Cache-Control", "no-cache"),
 )
 
@@ -27,19 +37,16 @@ def _content(name: str) -> bytes:
 
 
 def index(request: Request) -> Response:
-    """The page itself; it holds no data, so anyone may have it."""
-    return _serve(request, "index.html")
+    """The page itself; it holds no data."""
+    return _serve("index.html", request)
 
 
 def routes() -> dict[str, Callable[[Request], Response]]:
     """The files beside it."""
-    return {
-        "/static/state.js": lambda request: _serve(request, "state.js"),
-        "/static/state.css": lambda request: _serve(request, "state.css"),
-    }
+    return {f"/static/{name}": partial(_serve, name) for name in _FILES if name != "index.html"}
 
 
-def _serve(request: Request, name: str) -> Response:
+def _serve(name: str, request: Request) -> Response:
     if request.method != "GET":
         return text_response(405, "Only GET is answered here.", (("Allow", "GET"),))
     return Response(200, _content(name), _FILES[name], _HEADERS)

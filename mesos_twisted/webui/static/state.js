@@ -1,241 +1,134 @@
-"use strict";
-// The state page. It reads only the public API of the master it came from. All text from the
-// cluster is put in with textContent: names and labels are strangers' words.
+// The state page: which view is asked for, when it is loaded again, what went wrong.
+// It reads only the public API of the master it came from, and changes nothing.
+import { get } from "./api.js";
+import { listen, patchChildren, refill } from "./dom.js";
+import { mount, wake } from "./logs.js";
+import { views, wantHistory } from "./views.js";
 
 const REFRESH_MS = 5000;
-const SHOWN = 1000;
 const main = document.getElementById("main");
-const status = document.getElementById("status");
-let state = null;
+const trouble = document.getElementById("trouble");
+const asof = document.getElementById("asof");
+const pause = document.getElementById("pause");
+
+let shown = null; // the hash that is on the screen
+let data = null;
 let timer = null;
-let shownView = "";
+let loading = null;
+let paused = false;
+let cluster = "Cluster";
 
-function element(name, text, attributes) {
-  const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = String(text);
-  for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
-  return made;
-}
-
-function link(text, hash) {
-  return element("a", text, { href: "#" + hash });
-}
-
-// A link that leaves this origin is made only from a web address.
-function outside(text, url) {
-  try {
-    const parsed = new URL(url);
-    if (parsed.protocol === "https:" || parsed.protocol === "http:") {
-      return element("a", text, { href: parsed.href, rel: "noreferrer noopener" });
-    }
-  } catch (error) {
-    // Not an address: shown as text.
-  }
-  return element("span", text);
-}
-
-function table(caption, heads, rows) {
-  const made = element("table");
-  made.append(element("caption", caption));
-  const head = element("tr");
-  for (const name of heads) {
-    const number = name.startsWith("#");
-    const cell = element("th", number ? name.slice(1) : name, { scope: "col" });
-    if (number) cell.className = "number";
-    head.append(cell);
-  }
-  const thead = element("thead");
-  thead.append(head);
-  const body = element("tbody");
-  for (const cells of rows.slice(0, SHOWN)) {
-    const row = element("tr");
-    cells.forEach((cell, index) => {
-      const box = element("td");
-      if (heads[index].startsWith("#")) box.className = "number";
-      if (cell instanceof Node) box.append(cell);
-      else box.textContent = cell === undefined || cell === null ? "" : String(cell);
-      row.append(box);
-    });
-    body.append(row);
-  }
-  made.append(thead, body);
-  if (rows.length > SHOWN) {
-    made.caption.textContent += ` (the first ${SHOWN} of ${rows.length})`;
-  }
-  return made;
-}
-
-function amount(used, total, name) {
-  return `${(used[name] || 0).toLocaleString()} / ${(total[name] || 0).toLocaleString()}`;
-}
-
-function moment(seconds) {
-  return seconds ? new Date(seconds * 1000).toLocaleString() : "";
-}
-
-function agentsView() {
-  const rows = state.slaves.map((agent) => [
-    link(agent.hostname, "agent/" + encodeURIComponent(agent.id)),
-    agent.id,
-    agent.active ? "active" : "inactive",
-    amount(agent.used_resources, agent.resources, "cpus"),
-    amount(agent.used_resources, agent.resources, "mem"),
-    amount(agent.used_resources, agent.resources, "disk"),
-    moment(agent.reregistered_time || agent.registered_time),
-  ]);
-  const heads = ["Host", "Agent", "State", "#CPUs", "#Memory (MB)", "#Disk (MB)", "Since"];
-  return [table(`Agents (${rows.length})`, heads, rows)];
-}
-
-function frameworksView() {
-  const rows = state.frameworks.map((framework) => [
-    link(framework.name, "framework/" + encodeURIComponent(framework.id)),
-    framework.id,
-    framework.user,
-    (framework.roles || [framework.role]).join(", "),
-    framework.connected ? "connected" : framework.recovered ? "recovered" : "disconnected",
-    framework.tasks.length,
-    framework.webui_url ? outside("open", framework.webui_url) : "",
-  ]);
-  const heads = ["Name", "Framework", "User", "Roles", "State", "#Tasks", "Page"];
-  return [table(`Frameworks (${rows.length})`, heads, rows)];
-}
-
-function taskRows(tasks) {
-  return tasks.map((task) => [
-    link(task.name, `task/${encodeURIComponent(task.framework_id)}/${encodeURIComponent(task.id)}`),
-    task.id,
-    task.state.replace("TASK_", "").toLowerCase(),
-    task.resources.cpus,
-    task.resources.mem,
-    moment(task.statuses.length ? task.statuses[0].timestamp : 0),
-  ]);
-}
-
-const TASK_HEADS = ["Name", "Task", "State", "#CPUs", "#Memory (MB)", "Since"];
-
-function tasksView() {
-  const live = state.frameworks.flatMap((framework) => framework.tasks);
-  const past = state.frameworks.flatMap((framework) => framework.completed_tasks);
-  return [
-    table(`Tasks (${live.length})`, TASK_HEADS, taskRows(live)),
-    table(`Completed tasks (${past.length})`, TASK_HEADS, taskRows(past)),
-  ];
-}
-
-function everyFramework() {
-  return state.frameworks.concat(state.completed_frameworks);
-}
-
-function frameworkView(id) {
-  const framework = everyFramework().find((one) => one.id === id);
-  if (!framework) return [element("p", "There is no such framework any more.")];
-  return [
-    element("h2", framework.name),
-    table("Tasks", TASK_HEADS, taskRows(framework.tasks)),
-    table("Unreachable tasks", TASK_HEADS, taskRows(framework.unreachable_tasks)),
-    table("Completed tasks", TASK_HEADS, taskRows(framework.completed_tasks)),
-  ];
-}
-
-function agentOrigin(agent) {
-  return `https://${agent.hostname}:${agent.port}`;
-}
-
-function agentView(id) {
-  const agent = state.slaves.find((one) => one.id === id);
-  if (!agent) return [element("p", "There is no such agent any more.")];
-  const tasks = state.frameworks.flatMap((f) => f.tasks).filter((task) => task.slave_id === id);
-  const rows = Object.entries(agent.attributes).map(([name, value]) => [name, value]);
-  return [
-    element("h2", agent.hostname),
-    outside("The agent's own state", agentOrigin(agent) + "/state"),
-    table("Attributes", ["Name", "Value"], rows),
-    table("Tasks", TASK_HEADS, taskRows(tasks)),
-  ];
-}
-
-function taskView(frameworkId, taskId) {
-  const framework = everyFramework().find((one) => one.id === frameworkId);
-  const task = framework && framework.tasks
-    .concat(framework.completed_tasks, framework.unreachable_tasks)
-    .find((one) => one.id === taskId);
-  if (!task) return [element("p", "There is no such task any more.")];
-  const history = task.statuses.map((one) => [
-    one.state.replace("TASK_", "").toLowerCase(),
-    moment(one.timestamp),
-    one.healthy === undefined ? "" : one.healthy ? "healthy" : "unhealthy",
-  ]);
-  const parts = [
-    element("h2", task.name),
-    table("History", ["State", "When", "Health"], history),
-    table("Labels", ["Key", "Value"], (task.labels || []).map((one) => [one.key, one.value])),
-  ];
-  const agent = state.slaves.find((one) => one.id === task.slave_id);
-  if (agent) {
-    const path = `/frameworks/${task.framework_id}/executors/` +
-      `${task.executor_id || task.id}/tasks/${task.id}`;
-    const list = element("ul");
-    for (const name of ["stdout", "stderr"]) {
-      const item = element("li");
-      const query = new URLSearchParams({ path: `${path}/${name}` });
-      item.append(outside(name, `${agentOrigin(agent)}/files/download?${query}`));
-      list.append(item);
-    }
-    parts.push(element("h3", "Sandbox, on the agent"), list);
-  }
-  return parts;
-}
-
-function view() {
+function wanted() {
   const parts = location.hash.slice(1).split("/").map((part) => {
     try {
       return decodeURIComponent(part);
-    } catch (error) {
+    } catch {
       return part;
     }
   });
-  switch (parts[0]) {
-    case "frameworks": return frameworksView();
-    case "framework": return frameworkView(parts[1]);
-    case "tasks": return tasksView();
-    case "task": return taskView(parts[1], parts[2]);
-    case "agent": return agentView(parts[1]);
-    default: return agentsView();
-  }
+  const name = Object.hasOwn(views, parts[0]) ? parts[0] : "overview";
+  return { hash: location.hash, name, view: views[name], args: parts.slice(1) };
 }
 
-function show() {
-  if (!state) return;
-  const cluster = state.cluster ? `Cluster ${state.cluster}` : "Cluster";
-  document.getElementById("title").textContent = cluster;
-  document.title = cluster;
-  main.replaceChildren(...view());
-  if (shownView !== location.hash) {
-    if (shownView) main.focus();
-    shownView = location.hash || "#agents";
+function show(asked) {
+  const parts = asked.view.show(data, asked.args);
+  if (shown === asked.hash) {
+    patchChildren(main, parts);
+  } else {
+    main.replaceChildren(...parts);
+    if (shown !== null) {
+      main.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    }
+    shown = asked.hash;
+  }
+  refill(main);
+  mount(main);
+  const heading = main.querySelector("h2");
+  document.title = `${heading ? heading.textContent + " – " : ""}${cluster}`;
+}
+
+function mark(asked) {
+  const section = { agent: "agents", framework: "frameworks", task: "tasks", files: "tasks", file: "tasks" };
+  const current = section[asked.name] || asked.name;
+  for (const entry of document.querySelectorAll("nav a")) {
+    if (entry.getAttribute("href") === "#" + current) entry.setAttribute("aria-current", "page");
+    else entry.removeAttribute("aria-current");
   }
 }
 
 async function load() {
   clearTimeout(timer);
+  if (loading) loading.abort();
+  const mine = loading = new AbortController();
+  const asked = wanted();
+  const began = performance.now();
+  mark(asked);
   try {
-    const answer = await fetch("/state", { headers: { Accept: "application/json" } });
-    if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
-    state = await answer.json();
-    status.className = "";
-    status.textContent = `As of ${new Date().toLocaleTimeString()}; ` +
-      `leader ${state.leader || "unknown"}`;
-    show();
-  } catch (error) {
-    status.className = "error";
-    status.textContent = `The state cannot be read: ${error.message}`;
+    const found = await asked.view.load(asked.args, mine.signal);
+    if (loading !== mine) return;
+    data = found;
+    show(asked);
+    trouble.hidden = true;
+    asof.textContent = `As of ${new Date().toLocaleTimeString()}`;
+  } catch (problem) {
+    if (loading !== mine) return;
+    trouble.textContent = problem.message;
+    trouble.hidden = false;
+    if (shown !== asked.hash) {
+      main.replaceChildren();
+      shown = null;
+    }
   }
-  if (!document.hidden) timer = setTimeout(load, REFRESH_MS);
+  loading = null;
+  // A large cluster is asked less often: loading it takes a tenth of the time at most.
+  const wait = Math.max(REFRESH_MS, 10 * (performance.now() - began));
+  if (!document.hidden && !paused) timer = setTimeout(load, wait);
 }
 
-window.addEventListener("hashchange", show);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) load();
+function again() {
+  const asked = wanted();
+  if (data !== null && shown === asked.hash) show(asked);
+}
+
+async function name() {
+  try {
+    const summary = await get("/state-summary");
+    if (summary.cluster) cluster = `Cluster ${summary.cluster}`;
+    document.getElementById("title").textContent = cluster;
+  } catch {
+    // The view says what is wrong.
+  }
+}
+
+listen(main, again);
+main.addEventListener("click", (event) => {
+  if (event.target.closest("button[data-history]")) {
+    wantHistory();
+    load();
+  }
 });
-load();
+pause.addEventListener("click", () => {
+  paused = !paused;
+  pause.setAttribute("aria-pressed", String(paused));
+  pause.textContent = paused ? "Resume" : "Pause";
+  load();
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+window.addEventListener("hashchange", () => {
+  data = null;
+  load();
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    clearTimeout(timer);
+  } else {
+    load();
+    wake();
+  }
+});
+// The first request may have to wait for the reader's name and secret; one prompt is enough.
+load().then(name);

@@ -24,6 +24,8 @@ def test_files_are_served(path: str) -> None:
     assert answer.status == 200 and answer.body
     assert headers["Content-Security-Policy"].startswith("default-src 'self'")
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY" and headers["Referrer-Policy"] == "no-referrer"
+    assert "unsafe" not in headers["Content-Security-Policy"] and "Set-Cookie" not in headers
     assert FILES[path](get(path, "POST")).status == 405
 
 
@@ -31,12 +33,20 @@ def test_the_page_uses_its_own_files_only() -> None:
     """No script or style in the page, and none from elsewhere."""
     page = pages.index(get("/")).body.decode()
     for address in re.findall(r'(?:src|href)="([^"#][^"]*)"', page):
-        assert address in FILES
+        assert address in FILES or address == "/state"
+    imported = set()
+    for path in FILES:
+        if path.endswith(".js"):
+            script = FILES[path](get(path)).body.decode()
+            imported |= {f"/static/{name}" for name in re.findall(r'from "\./([^"]+)"', script)}
+    assert imported == {path for path in FILES if path.endswith(".js")} - {"/static/state.js"}
     assert not re.search(r"<script(?![^>]*src=)|<style|style=|\son\w+=", page)
 
 
-def test_the_script_never_writes_markup() -> None:
+@pytest.mark.parametrize("path", [path for path in FILES if path.endswith(".js")])
+def test_the_scripts_never_write_markup(path: str) -> None:
     """A task's name is text wherever it is shown."""
-    script = FILES["/static/state.js"](get("/static/state.js")).body.decode()
+    script = FILES[path](get(path)).body.decode()
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert word not in script
+    assert "http:" not in script.replace('"http:"', "")
