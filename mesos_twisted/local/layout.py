@@ -1,13 +1,15 @@
 """What a local cluster keeps on disk: certificates, an operator's secret, work directories, logs.
 
-Everything lies below one directory that only its owner can enter. A second start uses what the
-first one made; certificates close to their end are made again.
+Everything lies below one directory. Others may pass through it, because tasks may run as other
+users, but not list it; certificates, secrets and logs are their owner's alone. A second start uses
+what the first one made; certificates close to their end are made again.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
+import random
 import secrets
 import socket
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from mesos_twisted.security.net import authority
 from mesos_twisted.security.net.files import create_private
 
 CLUSTER = "local"
+#: Ports to choose from when the usual ones are taken.
+CHOICE = range(12000, 30000)
 RENEW_BEFORE = datetime.timedelta(days=2)
 
 
@@ -71,7 +75,8 @@ class Layout:
 def prepare(layout: Layout) -> None:
     """Afterwards everything a local cluster needs on disk is there."""
     try:
-        layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        layout.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        (layout.root / "work").mkdir(mode=0o711, exist_ok=True)
         layout.logs.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise UnavailableError(
@@ -105,13 +110,18 @@ def _ends_soon(path: Path) -> bool:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port of loopback if it is free, else any free one."""
-    for port in (preferred, 0):
+    """The preferred port of loopback if it is free, else a free one that nobody gets by chance.
+
+    Ports below the kernel's range for outgoing connections are not handed out between this look
+    and the daemon's.
+    """
+    chance = random.SystemRandom()
+    for port in (preferred, *chance.sample(CHOICE, 64)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            return port
     raise UnavailableError("No free TCP port on 127.0.0.1")
