@@ -72,6 +72,7 @@ def start(arguments: Sequence[str]) -> int:
     run: Any = reactor
     signal.signal(signal.SIGHUP, lambda *_: run.callFromThread(connector.reload))
     run.addSystemEventTrigger("before", "shutdown", connector.stop)
+    run.callWhenRunning(connector.tell_ready)
     run.run()
     return 0
 
@@ -155,10 +156,13 @@ class Connector:
         """Afterwards it serves. Raises UnavailableError when an address is taken."""
         for address in addresses(self._settings):
             self.ports.append(self._listen(address))
+        self._watch = LoopWatch(self._timers, self._notifier, max_lag_s=5.0)
+
+    def tell_ready(self) -> None:
+        """Tell systemd and the log; from here on signals are heard."""
         where = ", ".join(port_text(port) for port in self.ports)
         to = self._settings.agent or ",".join(self._settings.master)
         _log.info("Serving {where} for {to}", where=where, to=to)
-        self._watch = LoopWatch(self._timers, self._notifier, max_lag_s=5.0)
         self._notifier.ready(f"serving {where} for {to}")
 
     def stop(self) -> Deferred[None]:
