@@ -14,6 +14,13 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mesos_twisted.errors import Problem
+from mesos_twisted.master.core.allocator.constraints import (
+    Check,
+    Constraint,
+    Pseudo,
+    RoleConstraints,
+)
 from mesos_twisted.master.core.allocator.filters import refusal_time
 from mesos_twisted.master.core.allocator.interface import (
     AgentSpec,
@@ -24,6 +31,7 @@ from mesos_twisted.master.core.allocator.interface import (
     FrameworkSpec,
     Held,
 )
+from mesos_twisted.master.core.allocator.regexes import RegexLimits, compile_regex
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
 from mesos_twisted.resources.algebra import NOTHING, Resources
 from mesos_twisted.resources.parse import resources_from_text
@@ -37,7 +45,7 @@ from mesos_twisted.resources.resource import (
     ReservationType,
     Resource,
 )
-from mesos_twisted.testing.suites.allocator_reference import ReferenceAllocator
+from mesos_twisted.testing.suites.allocator_reference import ReferenceAllocator, wants_agent
 
 ROLES = ("*", "a", "a/b", "a/b/c", "d", "d/e")
 _STATIC_A = Reservation(ReservationType.STATIC, "a")
@@ -53,6 +61,37 @@ TOTALS = (
 )
 MINIMUMS = (None, {"a": (Quantities({"mem": 32_000}),), "d": ()})
 
+
+def _matches(key: str | Pseudo, pattern: str, negated: bool) -> Constraint:
+    regex = compile_regex(pattern, RegexLimits())
+    assert not isinstance(regex, Problem)
+    return Constraint(key, Check.TEXT_MATCHES, negated, pattern, regex)
+
+
+def _group(*constraints: Constraint) -> dict[str, RoleConstraints]:
+    return {"a": RoleConstraints((constraints,)), "*": RoleConstraints((constraints,))}
+
+
+_HOST = Constraint(Pseudo.HOSTNAME, Check.TEXT_EQUALS, False, "h0")
+_RACK = Constraint("rack", Check.EXISTS)
+_ELSEWHERE = Constraint(Pseudo.ZONE, Check.TEXT_EQUALS, True, "z0")
+CONSTRAINTS: tuple[dict[str, RoleConstraints] | None, ...] = (
+    None,
+    None,
+    {},
+    _group(_HOST),
+    _group(_RACK, _matches("rack", "r[12]", False)),
+    _group(Constraint("rack", Check.TEXT_EQUALS, True, "r1"), _ELSEWHERE),
+    _group(Constraint(Pseudo.REGION, Check.EXISTS, True)),
+    {"a": RoleConstraints(((_HOST, _RACK), (_matches("rack", "r.*", True),)))},
+)
+ATTRIBUTES = (
+    (),
+    (("rack", "r1"),),
+    (("os", "x"), ("rack", "r3"), ("rack", "r1")),
+    (("rack", None),),
+)
+
 frameworks = st.builds(
     FrameworkSpec,
     roles=st.lists(st.sampled_from(ROLES), unique=True, min_size=1, max_size=3).map(tuple)
@@ -61,6 +100,7 @@ frameworks = st.builds(
     capabilities=st.just(frozenset(Capability)) | st.frozensets(st.sampled_from(list(Capability))),
     min_allocatable=st.sampled_from(MINIMUMS),
     active=st.booleans() | st.just(True),
+    constraints=st.sampled_from(CONSTRAINTS),
 )
 agents = st.builds(
     AgentSpec,
@@ -69,6 +109,8 @@ agents = st.builds(
     region=st.sampled_from([None, "here", "there"]),
     multi_role=st.just(True) | st.booleans(),
     hierarchical_role=st.just(True) | st.booleans(),
+    zone=st.sampled_from([None, "z0", "z1"]),
+    attributes=st.sampled_from(ATTRIBUTES),
 )
 picks = st.integers(0, 99)
 refusals = st.sampled_from([None, None, 0.0, 0.3, 5.0, 1e12, -1.0])
@@ -392,6 +434,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         assert Capability.REGION_AWARE in can or agent.region != "there"
         assert agent.multi_role or Capability.MULTI_ROLE not in can
         assert agent.hierarchical_role or "/" not in offer.role
+        assert wants_agent(spec, offer.role, agent)
         minimums = self.options.min_allocatable
         if spec.min_allocatable is not None:
             minimums = spec.min_allocatable.get(offer.role, minimums)

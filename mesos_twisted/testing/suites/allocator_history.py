@@ -6,7 +6,14 @@ from collections.abc import Callable
 from random import Random
 
 from mesos_twisted.master.core.allocator.interface import AgentSpec, Capability, FrameworkSpec
-from mesos_twisted.testing.suites.allocator import MINIMUMS, ROLES, TOTALS, AllocatorMachine
+from mesos_twisted.testing.suites.allocator import (
+    ATTRIBUTES,
+    CONSTRAINTS,
+    MINIMUMS,
+    ROLES,
+    TOTALS,
+    AllocatorMachine,
+)
 
 
 def run_history(machine: type[AllocatorMachine], seed: int, steps: int) -> int:
@@ -21,12 +28,16 @@ def run_history(machine: type[AllocatorMachine], seed: int, steps: int) -> int:
     def framework() -> FrameworkSpec:
         can = frozenset(c for c in Capability if random.random() < 0.8)
         roles = tuple(random.sample(ROLES, random.randint(1, 3)))
-        return FrameworkSpec(roles, frozenset(), can, random.choice(MINIMUMS))
+        constraints = random.choice(CONSTRAINTS)
+        minimum = random.choice(MINIMUMS)
+        return FrameworkSpec(roles, frozenset(), can, minimum, constraints=constraints)
 
     def agent() -> AgentSpec:
         region = random.choice([None, "here", "there"])
         host, total = random.choice(["h0", "h1"]), random.choice(TOTALS)
-        return AgentSpec(host, total, region, random.random() < 0.9, random.random() < 0.9)
+        zone, attributes = random.choice([None, "z0", "z1"]), random.choice(ATTRIBUTES)
+        roles, below = random.random() < 0.9, random.random() < 0.9
+        return AgentSpec(host, total, region, roles, below, zone, attributes)
 
     def refuse() -> float | None:
         return random.choice([None, 0.0, 0.3, 5.0, 5.0, 1e12, -1.0])

@@ -6,11 +6,13 @@ Orders by chance are not covered.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import floor
 
 from mesos_twisted.master.core.allocator.chance import mix
+from mesos_twisted.master.core.allocator.constraints import Check, Constraint, Pseudo
 from mesos_twisted.master.core.allocator.filters import refusal_time
 from mesos_twisted.master.core.allocator.interface import (
     AgentSpec,
@@ -245,6 +247,7 @@ class ReferenceAllocator:
                 line = (framework_id, role)
                 if (
                     self._is_capable(framework.spec, role, agent)
+                    and wants_agent(framework.spec, role, agent.spec)
                     and self._is_enough(framework.spec, role, offer)
                     and not self._is_filtered(line, agent_id, offer)
                 ):
@@ -380,6 +383,36 @@ class ReferenceAllocator:
             for one in self.filters
             if one.line[0] != framework_id or (roles is not None and one.line[1] not in roles)
         ]
+
+
+def wants_agent(framework: FrameworkSpec, role: str, agent: AgentSpec) -> bool:
+    """Whether the framework's constraints for the role allow the agent."""
+    constraints = (framework.constraints or {}).get(role)
+    if constraints is None:
+        return True
+    return any(all(_holds(one, agent) for one in group) for group in constraints.groups)
+
+
+def _holds(one: Constraint, agent: AgentSpec) -> bool:
+    if isinstance(one.key, Pseudo):
+        of_agent = {
+            Pseudo.HOSTNAME: agent.hostname,
+            Pseudo.REGION: agent.region,
+            Pseudo.ZONE: agent.zone,
+        }
+        found = [] if of_agent[one.key] is None else [of_agent[one.key]]
+    else:
+        found = [text for name, text in agent.attributes if name == one.key]
+    if one.check is Check.EXISTS:
+        return bool(found) != one.negated
+    if not found:
+        return one.negated
+    if found[0] is None:
+        return True
+    if one.check is Check.TEXT_EQUALS:
+        return (found[0] == one.text) != one.negated
+    # The suite's own patterns only: this backtracks.
+    return (re.fullmatch(one.text, found[0]) is not None) != one.negated
 
 
 def _hidden_from(spec: FrameworkSpec) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mesos_twisted.errors import BugError
+from mesos_twisted.master.core.allocator.constraints import facts_of
 from mesos_twisted.master.core.allocator.filters import Refusals
 from mesos_twisted.master.core.allocator.interface import AgentBooks, AgentSpec, Held
 from mesos_twisted.master.core.allocator.sorter import Client
@@ -19,15 +20,18 @@ class AgentState:
     """One agent. Books hold resources without allocation role; shared volumes are never `free`.
 
     `serial` says how manieth agent it is; with a seed it decides when the agent's turn comes.
-    After the agent shrank below what is held, `free` is what the total leaves over.
+    After the agent shrank below what is held, `free` is what the total leaves over. Of the clients
+    in `judged` is known whether their constraints allow this agent; they do not for `excluded`.
     """
 
     __slots__ = (
         "active",
         "agent_id",
         "allocated",
+        "excluded",
         "free",
         "has_gpus",
+        "judged",
         "offered",
         "overdrawn",
         "refusals",
@@ -52,10 +56,19 @@ class AgentState:
         self.overdrawn = False
         self.has_gpus = False
         self.remote = False
+        self.judged = 0
+        self.excluded = 0
 
     def set_spec(self, spec: AgentSpec, region: str | None) -> None:
         """Take over a new spec and find out again what is free."""
-        self.spec = spec
+        old, self.spec = self.spec, spec
+        if (old.hostname, old.region, old.zone, old.attributes) != (
+            spec.hostname,
+            spec.region,
+            spec.zone,
+            spec.attributes,
+        ):
+            self.judged = self.excluded = 0
         self.remote = None not in (spec.region, region) and spec.region != region
         self.set_total(spec.total)
 
@@ -65,6 +78,26 @@ class AgentState:
         self.shared = total.shared()
         self.has_gpus = total.scalar("gpus") > 0
         self.recount()
+
+    def judge(self, clients: Iterable[Client]) -> int:
+        """Find out which of them do not want this agent; how many were asked."""
+        spec = self.spec
+        facts = facts_of(spec.hostname, spec.region, spec.zone, spec.attributes)
+        judged = excluded = asked = 0
+        for client in clients:
+            asked += 1
+            judged |= client.bit
+            if client.constraints is not None and not client.constraints.allow(facts):
+                excluded |= client.bit
+        self.judged |= judged
+        self.excluded |= excluded
+        return asked
+
+    def forget_judgements(self, clients: int) -> None:
+        """Ask these clients again when their turn comes."""
+        if self.judged & clients:
+            self.judged &= ~clients
+            self.excluded &= ~clients
 
     def note(self, book: Book, client: Client, resources: Resources) -> Mapping[str, int]:
         """Add to one line of a book; what is free stays until `recount`.

@@ -43,6 +43,8 @@ class Clients:
         self.multi_role = 0
         self.hierarchical = 0
         self.own_minimum = 0
+        self.constrained = 0
+        self._stale = 0
 
     def __contains__(self, framework_id: FrameworkId) -> bool:
         return framework_id in self._frameworks
@@ -174,6 +176,11 @@ class Clients:
             self._spare.extend(at for at in range(self._dead.bit_length()) if self._dead >> at & 1)
             self._dead = 0
 
+    def take_stale(self) -> int:
+        """The clients whose constraints are not those that agents know of; asked once a change."""
+        stale, self._stale = self._stale, 0
+        return stale
+
     def _known(self, framework_id: FrameworkId) -> FrameworkState:
         framework = self._frameworks.get(framework_id)
         if framework is None:
@@ -192,6 +199,10 @@ class Clients:
         )
         own = None if spec.min_allocatable is None else spec.min_allocatable.get(client.role)
         client.minimum = None if own is None else tuple([one.amounts for one in own])
+        wanted_agents = None if spec.constraints is None else spec.constraints.get(client.role)
+        if wanted_agents != client.constraints:
+            self._stale |= client.bit
+            client.constraints = wanted_agents
         self._clear_bits(client)
         bit = client.bit
         self.gpu |= bit if Capability.GPU_RESOURCES in can else 0
@@ -199,6 +210,7 @@ class Clients:
         self.multi_role |= bit if Capability.MULTI_ROLE in can else 0
         self.hierarchical |= bit if "/" in client.role else 0
         self.own_minimum |= bit if own is not None else 0
+        self.constrained |= bit if client.constraints is not None else 0
         wanted = client.subscribed and client.role not in framework.suppressed
         self._tree.set_active(client, framework.active and wanted)
 
@@ -209,6 +221,7 @@ class Clients:
         self.multi_role &= keep
         self.hierarchical &= keep
         self.own_minimum &= keep
+        self.constrained &= keep
 
     def _give_slot(self, client: Client) -> None:
         if self._spare:
@@ -222,6 +235,8 @@ class Clients:
     def _free_slot(self, client: Client) -> None:
         self._clear_bits(client)
         self._by_slot[client.slot] = None
+        if client.constraints is not None:
+            self._stale |= client.bit
         if client.filtered:
             self._dead |= client.bit
             client.filtered = False

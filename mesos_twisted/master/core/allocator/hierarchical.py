@@ -10,6 +10,7 @@ Mesos's hierarchical allocator, its second stage (quota is not decided here).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.agents import AgentState
@@ -36,6 +37,9 @@ from mesos_twisted.resources.roles import lineage
 
 _SPECIAL = RESERVED | REVOCABLE | SHARED
 Grants = list[tuple[Client, Resources]]
+
+# Asking the constraints of so many clients counts as much as looking at one agent.
+_JUDGED_PER_AGENT = 16
 
 
 class HierarchicalAllocator:
@@ -263,16 +267,20 @@ class HierarchicalAllocator:
         for refusals in self._filters.expire(now):
             self._dirty[self._of_refusals[refusals]] = None
         self._tree.refresh()
+        stale = self._clients.take_stale()
+        if stale:
+            for agent in self._agents.values():
+                agent.forget_judgements(stale)
         if not self._queue:
             self._fill_queue(seed)
         queue = self._queue
         found: list[Allocation] = []
-        left = len(queue) if budget is None else min(budget, len(queue))
-        while left:
+        left = inf if budget is None else budget
+        while queue and left > 0:
             left -= 1
             agent = queue.pop()
             if agent.active and (agent.free or agent.shared):
-                self._offer(agent, found)
+                left -= self._offer(agent, found) / _JUDGED_PER_AGENT
         return found
 
     def next_deadline(self, now: float) -> float | None:
@@ -295,8 +303,11 @@ class HierarchicalAllocator:
         self._dirty = {}
         self._all_dirty = False
 
-    def _offer(self, agent: AgentState, found: list[Allocation]) -> None:
-        """Offer what is free on one agent to whoever comes first."""
+    def _offer(self, agent: AgentState, found: list[Allocation]) -> int:
+        """Offer what is free on one agent to whoever comes first.
+
+        Returns how many clients' constraints had to be asked: each agent asks a client once.
+        """
         if self._random:
             self._tree.seed = mix(self._queue_seed, agent.serial)
         clients = self._clients
@@ -310,8 +321,15 @@ class HierarchicalAllocator:
             eligible &= ~clients.multi_role
         if not spec.hierarchical_role:
             eligible &= ~clients.hierarchical
+        asked = 0
+        constrained = eligible & clients.constrained
+        if constrained:
+            unknown = constrained & ~agent.judged
+            if unknown:
+                asked = agent.judge(clients.listed(unknown))
+            eligible &= ~agent.excluded
         if not eligible:
-            return
+            return asked
         available = agent.free
         grants: Grants = []
         if agent.shared or available.traits & _SPECIAL:
@@ -334,6 +352,7 @@ class HierarchicalAllocator:
             found.append(
                 Allocation(client.framework_id, agent.agent_id, role, offer.allocate(role))
             )
+        return asked
 
     def _choose_parts(
         self, agent: AgentState, left: Resources, eligible: int, grants: Grants

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from mesos_twisted.master.core.allocator.constraints import Attributes, RoleConstraints
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
 from mesos_twisted.resources.algebra import Resources
 from mesos_twisted.resources.quantities import NO_QUANTITIES, Quantities
@@ -68,7 +69,8 @@ class AllocatorOptions:
 class FrameworkSpec:
     """What a policy must know of a framework.
 
-    `min_allocatable` replaces the option of that name for single roles.
+    `min_allocatable` replaces the option of that name for single roles; a role with `constraints`
+    is offered only agents that they allow.
     """
 
     roles: tuple[str, ...]
@@ -76,6 +78,7 @@ class FrameworkSpec:
     capabilities: frozenset[Capability] = frozenset()
     min_allocatable: Mapping[str, tuple[Quantities, ...]] | None = None
     active: bool = True
+    constraints: Mapping[str, RoleConstraints] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class AgentSpec:
     region: str | None = None
     multi_role: bool = True
     hierarchical_role: bool = True
+    zone: str | None = None
+    attributes: Attributes = ()
 
 
 @dataclass(slots=True)

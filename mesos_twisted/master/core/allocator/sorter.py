@@ -15,6 +15,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 
 from mesos_twisted.master.core.allocator.chance import lot
+from mesos_twisted.master.core.allocator.constraints import RoleConstraints
 from mesos_twisted.master.core.allocator.interface import Sorter
 from mesos_twisted.protocol.ids import FrameworkId
 from mesos_twisted.resources.roles import lineage
@@ -30,13 +31,15 @@ class Client:
     """One framework under one role.
 
     `held` sums the scalars it holds (thousandths by name); `entries` counts the agents' book lines
-    that name it; `strip` are the traits of resources it must not see.
+    that name it; `strip` are the traits of resources it must not see; `constraints` say on which
+    agents it wants offers.
     """
 
     __slots__ = (
         "active",
         "allocated",
         "bit",
+        "constraints",
         "count",
         "entries",
         "entry",
@@ -68,6 +71,7 @@ class Client:
         self.filtered = False
         self.strip = 0
         self.minimum: tuple[Mapping[str, int], ...] | None = None
+        self.constraints: RoleConstraints | None = None
         self.entry: ClientEntry = (0.0, 0, framework_id, self)
 
 
