@@ -66,7 +66,7 @@ class Stream:
                 assert file.readline() == b"\r\n", "a chunk ends with a line break"
                 self.chunks.append(chunk)
                 length, _, record = chunk.partition(b"\n")
-                assert length == str(len(record)).encode(), f"not one record in one chunk: {chunk!r}"
+                assert length == str(len(record)).encode(), f"not one record: {chunk!r}"
                 self.records.append(record)
         except (OSError, ValueError):
             pass
@@ -259,7 +259,7 @@ class Framework:
 
     def leave(self) -> None:
         """Tear the framework down, whatever its state, and hang up."""
-        known = [one for one in self.events("SUBSCRIBED")]
+        known = self.events("SUBSCRIBED")
         if known:
             framework_id = known[0]["subscribed"]["framework_id"]
             teardown = {"type": "TEARDOWN", "teardown": {"framework_id": framework_id}}

@@ -16,7 +16,7 @@ from mesos_twisted.testing.processes import RunningCluster
 # The modules beside the tests of this folder can be imported by name.
 sys.path.append(str(Path(__file__).parent))
 
-from client import Framework  # noqa: E402  # found through the line above
+from client import Framework
 
 Join = Callable[..., Framework]
 
