@@ -42,14 +42,14 @@ def run(report: Report) -> None:
 
 
 def _quiet(cluster: BenchCluster) -> float:
-    with Pulse(cluster.client()) as pulse:
+    with Pulse(cluster) as pulse:
         time.sleep(3.0)  # the time that is measured
     return percentile(pulse.delays, 0.99)
 
 
 def _read(report: Report, cluster: BenchCluster, what: str, limit_ms: float | None) -> None:
     master = cluster.pid("master")
-    with cluster.client() as client, Pulse(cluster.client()) as pulse:
+    with cluster.client() as client, Pulse(cluster) as pulse:
         cpu, began = processes.cpu(master), time.monotonic()
         answer = client.request("GET", "/state", keep=False)
         took = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""A process of emulated agents, held by a benchmark; and a probe of the master's pauses."""
+"""Processes that a benchmark holds: emulated agents, and a probe of the master's pauses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from types import TracebackType
 from typing import Any
 
-from bench.client import Client
 from bench.cluster import BenchCluster
 
 
@@ -75,29 +74,16 @@ class SwarmProcess:
 
 
 class Pulse:
-    """Asks the master's /health again and again from a thread; the answers' delays are kept.
+    """`python -m bench.pulse` over a cluster; its `delays` are there when the `with` has ended."""
 
-    A delay counts the master's pauses, and also the scheduler of a busy machine.
-    """
-
-    def __init__(self, client: Client, every_s: float = 0.002) -> None:
-        self._client, self._every_s = client, every_s
+    def __init__(self, cluster: BenchCluster) -> None:
+        command = [sys.executable, "-m", "bench.pulse", str(cluster.port), str(cluster.root)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.delays: list[float] = []
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-
-    def _beat(self) -> None:
-        wire = self._client.wire("GET", "/health")
-        while not self._ending.wait(self._every_s):
-            began = time.monotonic()
-            self._client.socket.sendall(wire)
-            _, fields = self._client.head()
-            for _ in self._client.body(fields):
-                pass
-            self.delays.append(time.monotonic() - began)
 
     def __enter__(self) -> Pulse:
-        self._thread.start()
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
         return self
 
     def __exit__(
@@ -106,6 +92,6 @@ class Pulse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ending.set()
-        self._thread.join(30)
-        self._client.socket.close()
+        told, _ = self._process.communicate(b"", 30)
+        if error is None:
+            self.delays = json.loads(told)
