@@ -67,6 +67,10 @@ class AgentConfig:
     executor_registration_timeout: float = flag(DURATION, 60.0, "time to subscribe after launch")
     executor_reregistration_timeout: float = flag(DURATION, 2.0, "time to return after a restart")
     executor_shutdown_grace_period: float = flag(DURATION, 5.0, "time to end when asked to")
+    http_executor_domain_sockets: bool = flag(BOOL, False, "executor API on a Unix socket as well")
+    domain_socket_location: str | None = flag(
+        PATH, None, "where that socket is; agent.sock in runtime_dir if unset"
+    )
     executor_environment_variables: str | None = flag(TEXT, None, "JSON of names and values")
     recover: str = flag(choice("reconnect", "cleanup"), "reconnect", "what to do with old tasks")
     recovery_timeout: float = flag(DURATION, 900.0, "time executors wait for a lost agent")

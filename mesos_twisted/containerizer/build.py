@@ -26,7 +26,25 @@ from mesos_twisted.containerizer.zygote_client import (
 )
 from mesos_twisted.errors import Problem
 
-DEFAULT_ISOLATION = ("posix/cpu", "posix/mem", "posix/rlimits", "disk/du", "filesystem/posix")
+ISOLATORS = DEFAULT_ISOLATION = (
+    "posix/cpu",
+    "posix/mem",
+    "posix/rlimits",
+    "disk/du",
+    "filesystem/posix",
+)
+
+
+def unknown_isolator(names: Sequence[str]) -> Problem | None:
+    """The first name that no isolator answers to; None when all are known."""
+    for name in names:
+        if name not in ISOLATORS:
+            return Problem(
+                "isolation",
+                f"--isolation names {name!r}, which the posix launcher does not have; "
+                f"choose from {', '.join(ISOLATORS)}.",
+            )
+    return None
 
 
 def isolators(
@@ -48,13 +66,9 @@ def isolators(
         ),
         "filesystem/posix": Isolator,
     }
-    for name in names:
-        if name not in makers:
-            return Problem(
-                "isolation",
-                f"--isolation names {name!r}, which the posix launcher does not have; "
-                f"choose from {', '.join(makers)}.",
-            )
+    problem = unknown_isolator(names)
+    if problem is not None:
+        return problem
     return tuple(makers[name]() for name in names)
 
 

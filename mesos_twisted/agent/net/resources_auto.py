@@ -10,7 +10,7 @@ import os
 
 from mesos_twisted.errors import MalformedError, Problem, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.resources.algebra import NOTHING
+from mesos_twisted.resources.algebra import NOTHING, Resources
 from mesos_twisted.resources.convert import to_messages
 from mesos_twisted.resources.parse import parse_resources
 
@@ -44,14 +44,20 @@ def of_this_host(work_dir: str) -> dict[str, str]:
     )
 
 
+def given_resources(text: str | None, default_role: str) -> Resources:
+    """Those of `--resources`. Raises MalformedError for text that cannot be read."""
+    given = parse_resources(text, default_role) if text else NOTHING
+    if isinstance(given, Problem):
+        raise MalformedError(f"Bad value for --resources: {given.sentence}")
+    return given
+
+
 def completed(text: str | None, default_role: str, work_dir: str) -> tuple[m.Resource, ...]:
     """The resources of `--resources`, and those of the host whose names it does not give.
 
     Raises MalformedError for text that cannot be read.
     """
-    given = parse_resources(text, default_role) if text else NOTHING
-    if isinstance(given, Problem):
-        raise MalformedError(f"Bad value for --resources: {given.sentence}")
+    given = given_resources(text, default_role)
     names = {one.name for one in given}
     # A given amount of zero is left out of the sum, and still means "none of it".
     names |= {part.partition(":")[0].partition("(")[0].strip() for part in (text or "").split(";")}

@@ -24,7 +24,7 @@ from mesos_twisted.agent.core.decide import decide
 from mesos_twisted.agent.core.environment import TOKEN_MARKER
 from mesos_twisted.agent.core.events import ShutdownAsked
 from mesos_twisted.agent.core.state import new_state
-from mesos_twisted.agent.net import recovery, setup
+from mesos_twisted.agent.net import flag_values, recovery, setup
 from mesos_twisted.agent.net.agent_metrics import AgentGauges
 from mesos_twisted.agent.net.checkpoint import CheckpointStore
 from mesos_twisted.agent.net.checks import CheckRunner
@@ -38,7 +38,7 @@ from mesos_twisted.agent.net.executor_auth import ExecutorAuth
 from mesos_twisted.agent.net.fetcher import Fetcher
 from mesos_twisted.agent.net.fetcher_cache import FetchCache
 from mesos_twisted.agent.net.housekeeping import Housekeeping
-from mesos_twisted.agent.net.leader import FixedMasters, MasterSource, parse_masters
+from mesos_twisted.agent.net.leader import FixedMasters, MasterSource
 from mesos_twisted.agent.net.master_link import MasterLink
 from mesos_twisted.agent.net.operator_api import AgentPages, Guard, canonical
 from mesos_twisted.agent.net.operator_v1 import OperatorCalls
@@ -47,7 +47,7 @@ from mesos_twisted.agent.net.sandbox_paths import SandboxPaths
 from mesos_twisted.agent.net.usage_cache import UsageCache
 from mesos_twisted.agent.views.facts import Facts
 from mesos_twisted.clock import Timers
-from mesos_twisted.config import document, require
+from mesos_twisted.config import document
 from mesos_twisted.containerizer.build import posix_containerizer
 from mesos_twisted.errors import MalformedError, MesosError, Problem, UnavailableError
 from mesos_twisted.files.http import FilesApi
@@ -92,9 +92,7 @@ class AgentService:
         self._connections = itertools.count(1)
         self._ended = ended
         self._set_level = set_level
-        self._masters = masters or FixedMasters(
-            parse_masters(require(config, "master", "host:port of the masters"))
-        )
+        self._masters = masters or FixedMasters(flag_values.masters(config))
         built = posix_containerizer(
             reactor,
             reactor,

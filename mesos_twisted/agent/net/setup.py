@@ -6,8 +6,6 @@ Raises MesosError with one sentence for every setting that cannot work.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import json
 import os
 import pwd
 from collections.abc import Callable
@@ -17,17 +15,11 @@ from pathlib import Path
 from mesos_twisted import MESOS_VERSION
 from mesos_twisted.agent.config import AgentConfig
 from mesos_twisted.agent.core.state import Policy
-from mesos_twisted.agent.net.leader import parse_masters
+from mesos_twisted.agent.net import flag_values
 from mesos_twisted.agent.net.resources_auto import completed
 from mesos_twisted.config import require
-from mesos_twisted.errors import MalformedError, Problem
-from mesos_twisted.protocol import codec_json
-from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.resources.attributes import (
-    Attributes,
-    attributes_to_messages,
-    parse_attributes,
-)
+from mesos_twisted.errors import MalformedError
+from mesos_twisted.resources.attributes import attributes_to_messages
 from mesos_twisted.security.core.acls import parse_acls
 from mesos_twisted.security.core.authorizer import AclPolicy, Authorizer, OwnThings
 from mesos_twisted.security.core.credentials import CredentialStore
@@ -69,20 +61,16 @@ def prepare_work_dir(config: AgentConfig) -> str:
 
 
 def check(config: AgentConfig) -> bool:
-    """True when an agent could start with these settings; raises MesosError otherwise."""
-    parse_masters(require(config, "master", "host:port of the masters"))
+    """True when an agent could start with these settings; raises MesosError otherwise.
+
+    Every flag is judged before any file is opened: a wrong word is not hidden by a missing file.
+    """
+    flag_values.judge(config)
     contexts(config)
-    advertised_ip(config)
-    if config.acls is not None:
-        parse_acls(config.acls)
     if config.http_credentials is not None:
         read_credentials(config.http_credentials)
     if config.jwt_secret_key is not None:
         read_token_key(config.jwt_secret_key)
-    _attributes(config)
-    _domain(config)
-    _executor_environment(config)
-    completed(config.resources, config.default_role, os.path.abspath(os.sep))
     return True
 
 
@@ -144,7 +132,7 @@ def _tokens(config: AgentConfig, work_dir: str) -> TokenKey:
 
 def policy(config: AgentConfig, work_dir: str, port: int, executor_endpoint: str) -> Policy:
     """What the core needs of the flags; `port` is the one listened on."""
-    ip = advertised_ip(config)
+    ip = flag_values.advertised_ip(config)
     port = config.advertise_port or port
     return Policy(
         hostname=config.hostname or ip,
@@ -153,12 +141,12 @@ def policy(config: AgentConfig, work_dir: str, port: int, executor_endpoint: str
         pid=f"slave(1)@{ip}:{port}",
         version=MESOS_VERSION,
         resources=completed(config.resources, config.default_role, work_dir),
-        attributes=attributes_to_messages(_attributes(config)),
-        domain=_domain(config),
+        attributes=attributes_to_messages(flag_values.attributes(config)),
+        domain=flag_values.domain(config),
         work_dir=work_dir,
         executor_endpoint=executor_endpoint,
         switch_user=config.switch_user,
-        executor_environment=_executor_environment(config),
+        executor_environment=flag_values.executor_environment(config),
         recovery_timeout_s=config.recovery_timeout,
         executor_registration_timeout_s=config.executor_registration_timeout,
         executor_reregistration_timeout_s=config.executor_reregistration_timeout,
@@ -170,46 +158,3 @@ def policy(config: AgentConfig, work_dir: str, port: int, executor_endpoint: str
         registration_backoff_s=config.registration_backoff_factor,
         max_completed_executors_per_framework=config.max_completed_executors_per_framework,
     )
-
-
-def advertised_ip(config: AgentConfig) -> str:
-    """The address others reach this agent at. Raises MalformedError when nobody could."""
-    ip = config.advertise_ip or config.ip
-    try:
-        unspecified = ipaddress.ip_address(ip).is_unspecified
-    except ValueError:
-        raise MalformedError(f"'{ip}' is not an IP address; set --ip or --advertise_ip") from None
-    if unspecified:
-        raise MalformedError(f"--ip={ip} is every address: say which one with --advertise_ip")
-    return ip
-
-
-def _attributes(config: AgentConfig) -> Attributes:
-    found = parse_attributes(config.attributes or "")
-    if isinstance(found, Problem):
-        raise MalformedError(f"Bad value for --attributes: {found.sentence}")
-    return found
-
-
-def _domain(config: AgentConfig) -> m.DomainInfo | None:
-    if config.domain is None:
-        return None
-    try:
-        return codec_json.decode(m.DomainInfo, config.domain.encode())
-    except MalformedError as error:
-        raise MalformedError(f"Bad value for --domain: {error}") from None
-
-
-def _executor_environment(config: AgentConfig) -> tuple[tuple[str, str], ...]:
-    text = config.executor_environment_variables
-    if text is None:
-        return ()
-    try:
-        plain = json.loads(text)
-    except ValueError:
-        plain = None
-    if not isinstance(plain, dict) or not all(isinstance(v, str) for v in plain.values()):
-        raise MalformedError(
-            "--executor_environment_variables must be a JSON object of names and texts"
-        )
-    return tuple((str(name), value) for name, value in plain.items())
