@@ -21,6 +21,7 @@ STEPS = (
     ("format", [str(BIN / "ruff"), "format", "--check", "."]),
     ("layers", [str(BIN / "lint-imports")]),
     ("types", [str(BIN / "mypy")]),
+    ("clients of others", ["tools/clients.sh"]),
     ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"]),
 )
 

@@ -37,6 +37,9 @@ fi
 umask 022
 mkdir -p "$home"
 [ -O "$home" ] || fail "$home belongs to another user; set MESOS_TWISTED_CLIENTS to a directory of yours."
+# Test processes may ask for the same client at once: one makes it, the others wait.
+exec 9>"$home/lock"
+flock 9
 
 # The first of the named versions that works: on PATH, then below ~/.pyenv. Leaves `tried`.
 find_python() {
