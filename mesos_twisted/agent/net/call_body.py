@@ -30,7 +30,7 @@ def read_call(kind: type[M], request: Request) -> M | Response:
         return codec_protobuf.decode(kind, request.body)
     except MalformedError as error:
         if media.body is Media.PROTOBUF:
-            return text_response(400, "Failed to parse body into Call protobuf")
+            return text_response(400, f"Failed to parse body into Call protobuf: {error}")
         return text_response(400, str(error))
 
 
@@ -52,8 +52,15 @@ def encode(message: Message, media: Media) -> bytes:
 
 def only_post(method: str) -> Response:
     """The 405 of an API endpoint."""
+    return only("POST", method)
+
+
+def only(allowed: str, method: str) -> Response:
+    """The 405 of a path that takes one method, in Mesos's words."""
     return text_response(
-        405, f"Expecting one of {{ 'POST' }}, but received '{method}'", (("Allow", "POST"),)
+        405,
+        f"405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{method}'.",
+        (("Allow", allowed),),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from twisted.internet.defer import Deferred
 
 from mesos_twisted.agent.core.state import AgentState, Phase
-from mesos_twisted.agent.net.call_body import challenged, only_post
+from mesos_twisted.agent.net.call_body import challenged, only, only_post
 from mesos_twisted.agent.net.executor_api import PATH as EXECUTOR_PATH
 from mesos_twisted.agent.net.executor_api import ExecutorApi
 from mesos_twisted.agent.net.operator_v1 import OperatorCalls
@@ -146,15 +146,7 @@ class AgentPages:
             return self._api(request)
         if request.method != "GET":
             known = path in self._open or path in self._pages
-            return (
-                text_response(
-                    405,
-                    f"Expecting one of {{ 'GET' }}, but received '{request.method}'",
-                    (("Allow", "GET"),),
-                )
-                if known
-                else _unknown()
-            )
+            return only("GET", request.method) if known else _unknown()
         free = self._open.get(path)
         if free is not None:
             return free(request)
@@ -262,7 +254,7 @@ def canonical(path: str) -> str:
 
 
 def _unknown() -> Response:
-    return text_response(404, "There is no such page here; see /state, /files and /api/v1.\n")
+    return text_response(404, "404 Not Found.")
 
 
 def _asked(args: dict[str, list[str]], name: str, value: str) -> bool:

@@ -25,6 +25,8 @@ def decode_body(kind: type[M], request: Request) -> M | Response:
         if found is Media.PROTOBUF:
             return codec_protobuf.decode(kind, request.body)
     except MalformedError as error:
+        if found is Media.PROTOBUF:
+            return text_response(400, f"Failed to parse body into Call protobuf: {error}")
         return text_response(400, str(error))
     return text_response(
         415, "Expecting 'Content-Type' of application/json or application/x-protobuf"

@@ -120,7 +120,8 @@ class OperatorApi:
         chosen = media.response_media(request.headers)
         if chosen is None:
             return text_response(
-                406, "Expecting 'Accept' to allow application/json or application/x-protobuf"
+                406,
+                "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
             )
         return self._dispatch(call, call.type, principal, chosen)
 
