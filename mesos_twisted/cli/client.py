@@ -7,10 +7,9 @@ that gives the command its exit code; see `cli.main`.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from mesos_twisted.cli.settings import Settings
-from mesos_twisted.errors import MesosError, RefusedError, UnavailableError
+from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
 from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
@@ -28,6 +27,10 @@ class DeniedError(RefusedError):
     """The caller may not do this."""
 
 
+class TimedOutError(MesosError):
+    """What was waited for did not come in time."""
+
+
 class Cluster:
     """The cluster as one caller sees it."""
 
@@ -35,9 +38,15 @@ class Cluster:
         files = CertificateFiles(
             ca_bundle=settings.cacert, cert=settings.cert, key=settings.key or settings.cert
         )
-        self.http = HttpClient(reactor, ContextSource(files))
+        try:
+            contexts = ContextSource(files)
+        except MesosError as error:
+            # A file of the caller's is not good: that is the caller's to mend, not the network's.
+            raise MalformedError(str(error)) from None
+        self.http = HttpClient(reactor, contexts)
         self.leader = LeaderClient(self.http, list(settings.masters))
         self.headers = settings.headers()
+        self.principal = settings.principal
 
     async def call(self, call: m.MasterCall) -> m.MasterResponse:
         """A v1 operator call to the leading master."""
@@ -84,27 +93,27 @@ class Cluster:
                 return f"https://{info.hostname}:{info.port or 5051}"
         raise NotFoundError(f"The agent {agent_id} is not registered")
 
-    def sandbox(self, task: dict[str, Any]) -> str:
-        """The virtual path of a task's sandbox on its agent."""
-        executor = task["executor_id"] or task["id"]
-        path = f"/frameworks/{task['framework_id']}/executors/{executor}/runs/latest"
-        return path if not task["executor_id"] else f"{path}/tasks/{task['id']}"
-
-    async def read(self, agent_url: str, path: str, offset: int) -> tuple[bytes, int]:
-        """The next bytes of a sandbox file and the offset behind them; empty: no more yet.
-
-        Offset -1 gives nothing and the file's size.
-        """
-        url = f"{agent_url}/files/read?path={quote(path)}&offset={offset}"
-        body = codec_json.parse(_checked(await self.http.request("GET", url, self.headers)))
-        data = body["data"].encode("utf-8", "surrogateescape")
-        if offset < 0:
-            return b"", body["offset"]
-        return data, offset + len(data)
+    async def read(self, agent_url: str, path: str, offset: int) -> bytes:
+        """The next bytes of a sandbox file from `offset` on; empty: no more yet."""
+        call = m.AgentCall(
+            type=m.AgentCallType.READ_FILE,
+            read_file=m.AgentCallReadFile(path=path, offset=offset),
+        )
+        answer = await self.http.request(
+            "POST", f"{agent_url}/api/v1", (*JSON_HEADERS, *self.headers), codec_json.encode(call)
+        )
+        response = codec_json.decode(m.AgentResponse, _checked(answer))
+        return response.read_file.data if response.read_file else b""
 
     async def close(self) -> None:
         """Drop every connection."""
         await self.http.close()
+
+
+def sandbox(framework_id: str, task_id: str, executor_id: str) -> str:
+    """The virtual path of a task's sandbox; `executor_id` is empty for a task of its own."""
+    path = f"/frameworks/{framework_id}/executors/{executor_id or task_id}/runs/latest"
+    return path if not executor_id else f"{path}/tasks/{task_id}"
 
 
 def _checked(answer: ClientResponse) -> bytes:
@@ -117,5 +126,5 @@ def _checked(answer: ClientResponse) -> bytes:
     if answer.status == 404:
         raise NotFoundError(text)
     if answer.status >= 500:
-        raise UnavailableError(f"The master could not answer: {text}")
+        raise UnavailableError(f"The server could not answer: {text}")
     raise RefusedError(text)

@@ -1,29 +1,34 @@
 """The command line's entry: common options, exit codes, and one reactor run a command.
 
-Exit codes: 0 ok, 1 error, 2 wrong usage, 3 not found, 4 denied, 5 unreachable, 6 timed out,
-7 done in part. `run` exits with its task's own status.
+Exit codes: 0 ok, 1 error, 2 wrong usage or setting, 3 not found, 4 denied, 5 unreachable,
+6 timed out, 7 done in part, 130 interrupted. `run` exits with its task's own status.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from mesos_twisted import __version__
-from mesos_twisted.cli.client import Cluster, DeniedError, NotFoundError
+from mesos_twisted.cli.client import Cluster, DeniedError, NotFoundError, TimedOutError
+from mesos_twisted.cli.render import clean
 from mesos_twisted.cli.settings import resolve
 from mesos_twisted.errors import MalformedError, MesosError, UnavailableError
 
 OK, ERROR, USAGE, NOT_FOUND, DENIED, UNREACHABLE, TIMED_OUT, PARTIAL = range(8)
+INTERRUPTED = 130
 _CODES = (
     (NotFoundError, NOT_FOUND),
     (DeniedError, DENIED),
     (UnavailableError, UNREACHABLE),
+    (TimedOutError, TIMED_OUT),
     (MalformedError, USAGE),
 )
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,8 +74,13 @@ def with_cluster(
 
 
 def run_reactor(reactor: Any, work: Callable[[], Awaitable[int]]) -> int:
-    """Run a coroutine to its end; a MesosError becomes its sentence and exit code."""
+    """Run a coroutine to its end; a MesosError becomes its sentence and exit code.
+
+    SIGINT and SIGTERM cancel it, and the reactor waits for what it does then.
+    """
     status = ERROR
+    over: Deferred[None] = Deferred()
+    running: list[Deferred[int]] = []
 
     def ended(result: object) -> None:
         nonlocal status
@@ -79,23 +89,44 @@ def run_reactor(reactor: Any, work: Callable[[], Awaitable[int]]) -> int:
             status = tell(error) if error is not None else ERROR
         elif isinstance(result, int):
             status = result
-        if reactor.running:
-            reactor.stop()
+        over.callback(None)
 
     def begin() -> None:
         started: Deferred[int] = ensureDeferred(work())  # type: ignore[arg-type]  # any awaitable
+        running.append(started)
         started.addBoth(ended)
+        started.addBoth(lambda _: _stop(reactor))
+
+    def interrupted() -> Deferred[None]:
+        if not over.called:
+            running[0].cancel()
+        return over
 
     reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", interrupted)
     reactor.run()
     return status
 
 
+def _stop(reactor: Any) -> None:
+    try:
+        reactor.stop()
+    except ReactorNotRunning:
+        # It is being stopped already: the interrupt waited for the work to end.
+        return
+
+
 def tell(error: BaseException) -> int:
     """Print what went wrong; the exit code that fits."""
+    if isinstance(error, CancelledError):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output left: there is nobody to tell, now or when the process exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
     if not isinstance(error, MesosError):
         raise error
-    click.echo(f"mesos-twisted: {error}", err=True)
+    click.echo(f"mesos-twisted: {clean(str(error))}", err=True)
     return next((code for kind, code in _CODES if isinstance(error, kind)), ERROR)
 
 
@@ -114,6 +145,6 @@ def main() -> None:
 
     register(cli)
     try:
-        cli()
+        cli(prog_name="mesos-twisted")
     except MesosError as error:
         sys.exit(tell(error))

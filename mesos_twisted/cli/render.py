@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,9 +21,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     )
 
 
-def _clean(cell: object) -> str:
-    text = "-" if cell is None or cell == "" else str(cell)
+def clean(text: str) -> str:
+    """The text with what could steer a terminal shown escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _clean(cell: object) -> str:
+    return "-" if cell is None or cell == "" else clean(str(cell))
 
 
 def show(
@@ -30,11 +35,20 @@ def show(
 ) -> None:
     """Print the document as JSON or the rows as a table."""
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        show_document(document)
     else:
         click.echo(table(heads, rows))
 
 
 def show_document(document: Any) -> None:
-    """Print any document as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    """Print any document as JSON; what could steer a terminal is escaped as JSON allows."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    click.echo(_STEERING.sub(_escaped, text))
+
+
+#: Not ASCII and not printable: C1 controls, marks that turn the writing direction, and the like.
+_STEERING = re.compile(r"[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -138,7 +138,9 @@ class LocalCluster:
         ]
 
     def _spawn(self, name: str, arguments: list[str]) -> None:
-        self.layout.work(name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Tasks of other users pass through an agent's directory; nobody through the master's.
+        mode = 0o700 if name == "master" else 0o711
+        self.layout.work(name).mkdir(mode=mode, exist_ok=True)
         daemon = self._daemons[name] = _Daemon(name, self._exited)
         log = os.open(self.layout.log(name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         # The children take no setting meant for another process from this one's environment.

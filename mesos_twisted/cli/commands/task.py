@@ -8,7 +8,7 @@ from typing import Any
 import click
 from twisted.internet.defer import Deferred
 
-from mesos_twisted.cli.client import Cluster, DeniedError
+from mesos_twisted.cli.client import Cluster, DeniedError, sandbox
 from mesos_twisted.cli.main import cluster_options, output_option, with_cluster
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.clock import Timers
@@ -80,13 +80,14 @@ def logs(task_id: str, stream: str, follow: bool, **flags: str | None) -> None:
     async def work(cluster: Cluster, reactor: Any) -> None:
         found = await cluster.task(task_id)
         url = await cluster.agent_url(found["slave_id"])
-        path = f"{cluster.sandbox(found)}/{stream}"
+        path = f"{sandbox(found['framework_id'], found['id'], found['executor_id'])}/{stream}"
         timers, offset = Timers(reactor), 0
         while True:
             # The state is asked before the last read, so that nothing written before is missed.
             ended = not follow or is_terminal(m.TaskState(found["state"]))
-            data, offset = await cluster.read(url, path, offset)
+            data = await cluster.read(url, path, offset)
             if data:
+                offset += len(data)
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
                 continue
