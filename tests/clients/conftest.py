@@ -1,8 +1,9 @@
 """A real cluster and connectors for clients that nobody here wrote.
 
-One master and two agents over mutual TLS, as processes; connectors for a framework, an operator and
-one agent. The agents stand for two machines: each has a host name and a dpark work directory of its
-own (a mount namespace). Programs run with each client's own Python; see tools/clients.sh.
+One master and two agents over mutual TLS, as processes; connectors for a framework, an operator,
+clients with a secret of their own, and one agent. The agents stand for two machines: each has a
+host name and a dpark work directory of its own (a mount namespace). Programs run with each client's
+own Python; see tools/clients.sh.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ class ClientCluster:
 
     def start(self) -> None:
         """Everything serves, and both agents are registered."""
-        ports = free_ports(6)
+        ports = free_ports(7)
         self.master = f"localhost:{ports[0]}"
         self.spawn(
             "master",
@@ -147,17 +148,22 @@ class ClientCluster:
             )
         allowed = f"--allow_uid={NORMAL_USER}"
         self.connect("framework", ports[3], f"--master={self.master}", allowed)
+        self.connect("secret", ports[6], f"--master={self.master}", certificate=None)
         self.connect("operator", ports[4], f"--master={self.master}")
         self.connect("agent", ports[5], f"--agent={self.agents[0]}", certificate="operator")
         wait_until(self.up, "the cluster is up", START_S)
 
-    def connect(
-        self, name: str, port: int, *arguments: str, certificate: str | None = None
-    ) -> None:
-        """Start a connector with a plaintext port, and a Unix socket beside the logs."""
+    def connect(self, name: str, port: int, *arguments: str, certificate: str | None = "") -> None:
+        """Start a connector with a plaintext port, and a Unix socket beside the logs.
+
+        Its certificate is the one of its own name unless told; None: it has none.
+        """
         self.port[name] = port
         listen = f"--listen=127.0.0.1:{port},unix:{self.root}/{name}.sock"
-        self.spawn(f"connect-{name}", "connect", listen, *arguments, *self.tls(certificate or name))
+        tls = [f"--tls_ca_file={self.certs}/ca.pem"]
+        if certificate is not None:
+            tls = self.tls(certificate or name)
+        self.spawn(f"connect-{name}", "connect", listen, *arguments, *tls)
 
     def spawn(self, name: str, *arguments: str, before: list[str] | None = None) -> None:
         """Start a process of the package; its output goes to its log."""

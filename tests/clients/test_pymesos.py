@@ -12,13 +12,21 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(900)]
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def test_a_scheduler_and_its_executors(cluster, run_program):
-    """Launch, messages both ways, results, reconciliation, suppression, failover, kill."""
+SECRET = ("basic", "a secret of the tests")
+
+
+@pytest.mark.parametrize(("door", "credentials"), [("framework", ()), ("secret", SECRET)])
+def test_a_scheduler_and_its_executors(cluster, run_program, door, credentials):
+    """Launch, messages both ways, results, reconciliation, suppression, failover, kill.
+
+    By the connector's certificate, and by a principal and secret of pymesos's own.
+    """
     seen = run_program(
         "pymesos",
         "pymesos_scheduler.py",
-        f"127.0.0.1:{cluster.port['framework']}",
+        f"127.0.0.1:{cluster.port[door]}",
         str(PROGRAMS / "pymesos_executor.py"),
+        *credentials,
         timeout_s=120,
     )
     assert seen["agents"] == ["127.0.0.1", "localhost"]

@@ -9,7 +9,7 @@ import time
 
 from pymesos import MesosSchedulerDriver, Scheduler, decode_data, encode_data
 
-MASTER, EXECUTOR = sys.argv[1:]
+MASTER, EXECUTOR, *CREDENTIALS = sys.argv[1:]
 STEP_S = 20
 logging.basicConfig(level=logging.WARNING)
 
@@ -100,7 +100,8 @@ def custom(offer, name):
 
 def start(framework):
     scheduler = Recording()
-    driver = MesosSchedulerDriver(scheduler, framework, MASTER)
+    principal, secret = CREDENTIALS or (None, None)
+    driver = MesosSchedulerDriver(scheduler, framework, MASTER, principal=principal, secret=secret)
     driver.start()
     return scheduler, driver
 
