@@ -75,7 +75,8 @@ def normal(value: Any, names: Mapping[str, str]) -> Any:
     """The document with what a run gave out by chance replaced by what it stands for."""
     if isinstance(value, str):
         for given in sorted(names, key=len, reverse=True):
-            value = value.replace(given, names[given])
+            if given in value:
+                value = _replaced(value, given, names[given])
         return _UUID.sub("<uuid>", value)
     if isinstance(value, list):
         if value and all(isinstance(item, str) for item in value):
@@ -88,6 +89,13 @@ def normal(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and str(value) in names:
         return f"<number {names[str(value)]}>"
     return value
+
+
+def _replaced(value: str, given: str, name: str) -> str:
+    if given.isdigit():
+        # A port, but not five digits inside an id.
+        return re.sub(rf"(?<![0-9A-Za-z]){given}(?![0-9A-Za-z])", name, value)
+    return value.replace(given, name)
 
 
 def differences(recorded: Any, ours: Any, where: str = "", timed: bool = False) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -40,8 +41,8 @@ class Recorded(RunningCluster):
         """Start both; they know each other when this returns."""
         layout = Layout(root, 1)
         prepare(layout)
-        port = free_port(15050)
-        agent_port = free_port(15051 if port != 15051 else 0)
+        # Two ports that runs beside this one do not look at first.
+        port, agent_port = (free_port(one) for one in random.sample(range(11000, 30000), 2))
         opened = [
             "--hostname=localhost",
             "--ip=127.0.0.1",
