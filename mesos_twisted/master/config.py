@@ -40,7 +40,6 @@ class MasterConfig:
     authenticate_http_frameworks: bool = flag(BOOL, True, "only known schedulers may subscribe")
     authenticate_http_readonly: bool = flag(BOOL, True, "reading needs a principal")
     authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
-    authenticate_agents: bool = flag(BOOL, True, "only agent certificates may register agents")
     credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
     operators: tuple[str, ...] = flag(
         NAMES, (), "principals of the credentials that may do everything"
@@ -59,6 +58,12 @@ class MasterConfig:
         TEXT, "cpus:0.01|mem:32", "the least an offer holds: any one of these"
     )
     filter_gpu_resources: bool = flag(BOOL, True, "offer GPU agents only to GPU frameworks")
+    offer_constraints_re2_max_mem: int = flag(
+        BYTES, 4096, "most memory for one pattern of offer constraints"
+    )
+    offer_constraints_re2_max_program_size: int = flag(
+        INT, 100, "largest program of one pattern of offer constraints"
+    )
     fair_sharing_excluded_resource_names: tuple[str, ...] = flag(
         NAMES, (), "resources that do not count for fair shares"
     )
@@ -100,6 +105,7 @@ WITHOUT_EFFECT = {
     "quorum": "there is no replicated log; ZooKeeper or SQLite keeps the registry",
     "log_auto_initialize": "there is no replicated log to initialize",
     "registry_strict": "the registry is always strict",
+    "authenticate_agents": "an agent always proves itself by an agent's certificate",
     "authenticate_frameworks": "frameworks speak HTTP here: see --authenticate_http_frameworks",
     "authenticators": "certificates, Basic and tokens are all built in",
     "http_authenticators": "certificates, Basic and tokens are all built in",
@@ -120,8 +126,6 @@ WITHOUT_EFFECT = {
     "ip_discovery_command": "set --ip",
     "master_contender": "set --zk",
     "master_detector": "set --zk",
-    "offer_constraints_re2_max_mem": "constraints are not evaluated yet",
-    "offer_constraints_re2_max_program_size": "constraints are not evaluated yet",
     "zk_session_timeout": "this master runs without ZooKeeper",
     "allocator_agent_recovery_factor": "offers never wait for returning agents",
     "allocator_recovery_timeout": "offers never wait for returning agents",

@@ -133,11 +133,14 @@ class World:
         principal: str | None = None,
         refusal: Problem | None = None,
         connection: ConnectionId | None = None,
+        constraints: m.SchedulerOfferConstraints | None = None,
     ) -> list[Effect]:
         """SUBSCRIBE on a fresh stream."""
         connection = connection or self.connection()
         call = m.SchedulerCallSubscribe(
-            framework_info=info or framework_info(), suppressed_roles=tuple(suppressed)
+            framework_info=info or framework_info(),
+            suppressed_roles=tuple(suppressed),
+            offer_constraints=constraints,
         )
         return self.do(
             events.SchedulerSubscribed(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from mesos_twisted.errors import Problem
 from mesos_twisted.master.core import books, notify, offers, published
 from mesos_twisted.master.core.allocator.interface import Capability, FrameworkSpec
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
@@ -23,10 +24,11 @@ from mesos_twisted.master.core.effects import (
 )
 from mesos_twisted.master.core.events import FrameworkUpdated, SchedulerSubscribed
 from mesos_twisted.master.core.state import Framework, FrameworkState, MasterState
+from mesos_twisted.master.core.validation.constraints import read_constraints
 from mesos_twisted.master.core.validation.framework import (
     check_framework,
     check_same_principal,
-    check_suppressed,
+    check_wishes,
     has_capability,
     roles_of,
 )
@@ -57,7 +59,7 @@ def subscribe(state: MasterState, event: SchedulerSubscribed, out: list[Effect])
     suppressed = event.subscribe.suppressed_roles
     problem = (
         check_framework(state, info)
-        or check_suppressed(roles_of(info), suppressed)
+        or check_wishes(state, roles_of(info), suppressed, event.subscribe.offer_constraints)
         or event.refusal
     )
     if problem is not None:
@@ -110,8 +112,8 @@ def _resubscribe(
         framework = _add(state, framework_id, info, suppressed, event)
         framework.state = FrameworkState.RECOVERED
     else:
-        _apply_info(state, framework, info, suppressed, event.now, out)
-        framework.offer_constraints = event.subscribe.offer_constraints
+        constraints = event.subscribe.offer_constraints
+        _apply_info(state, framework, info, suppressed, constraints, event.now, out)
     was_recovered = framework.recovered
     if was_recovered:
         framework.registered_at = event.now
@@ -151,7 +153,7 @@ def _add(
     framework.offer_constraints = event.subscribe.offer_constraints
     _derive(state, framework)
     state.frameworks[framework_id] = framework
-    state.allocator.add_framework(framework_id, spec_of(framework, active=True))
+    state.allocator.add_framework(framework_id, spec_of(state, framework, active=True))
     return framework
 
 
@@ -162,7 +164,7 @@ def recover(state: MasterState, info: m.FrameworkInfo, now: float, out: list[Eff
     framework.registered_at = now
     _derive(state, framework)
     state.frameworks[framework.framework_id] = framework
-    state.allocator.add_framework(framework.framework_id, spec_of(framework, active=False))
+    state.allocator.add_framework(framework.framework_id, spec_of(state, framework, active=False))
     published.framework_added(state, framework, out)
     return framework
 
@@ -181,8 +183,12 @@ def _derive(state: MasterState, framework: Framework) -> None:
         framework.metrics = names.framework_prefix(info.name, framework.framework_id)
 
 
-def spec_of(framework: Framework, active: bool) -> FrameworkSpec:
+def spec_of(state: MasterState, framework: Framework, active: bool) -> FrameworkSpec:
     """What the allocator must know of it."""
+    constraints = read_constraints(
+        framework.roles, framework.offer_constraints, state.policy.regex_limits
+    )
+    assert not isinstance(constraints, Problem), "constraints are checked before they are kept"
     minimum: dict[str, tuple[Quantities, ...]] = {}
     for role, filters in framework.info.offer_filters.items():
         given = filters.min_allocatable_resources
@@ -197,6 +203,7 @@ def spec_of(framework: Framework, active: bool) -> FrameworkSpec:
         capabilities=framework.capabilities,
         min_allocatable=minimum or None,
         active=active,
+        constraints=constraints or None,
     )
 
 
@@ -205,17 +212,20 @@ def _apply_info(
     framework: Framework,
     info: m.FrameworkInfo,
     suppressed: Iterable[str],
+    constraints: m.SchedulerOfferConstraints | None,
     now: float,
     out: list[Effect],
 ) -> None:
     framework.info = info
     framework.suppressed = set(suppressed)
+    framework.offer_constraints = constraints
     _derive(state, framework)
     framework.version += 1
     stale = [one for one in framework.offers.values() if one.role not in framework.roles]
     offers.rescind_all(state, stale, now, out)
     state.allocator.update_framework(
-        framework.framework_id, spec_of(framework, framework.state is FrameworkState.ACTIVE)
+        framework.framework_id,
+        spec_of(state, framework, framework.state is FrameworkState.ACTIVE),
     )
 
 
@@ -227,8 +237,8 @@ def update(state: MasterState, event: FrameworkUpdated, out: list[Effect]) -> No
     info = event.update.framework_info
     if info.principal is None and framework.info.principal is not None:
         info = msgspec.structs.replace(info, principal=framework.info.principal)
-    _apply_info(state, framework, info, event.update.suppressed_roles, event.now, out)
-    framework.offer_constraints = event.update.offer_constraints
+    suppressed, constraints = event.update.suppressed_roles, event.update.offer_constraints
+    _apply_info(state, framework, info, suppressed, constraints, event.now, out)
     _tell_agents(state, framework, False, out)
     published.framework_updated(state, framework, out)
     out.append(REQUEST_ALLOCATION)

@@ -171,8 +171,16 @@ def spec_of(agent: Agent) -> AgentSpec:
     """What the allocator must know of the agent."""
     domain = agent.info.domain
     fault = None if domain is None else domain.fault_domain
-    region = None if fault is None else fault.region.name
-    return AgentSpec(hostname=agent.hostname, total=agent.total, region=region)
+    return AgentSpec(
+        hostname=agent.hostname,
+        total=agent.total,
+        region=None if fault is None else fault.region.name,
+        zone=None if fault is None else fault.zone.name,
+        attributes=tuple(
+            (one.name, None if one.text is None else one.text.value)
+            for one in agent.info.attributes
+        ),
+    )
 
 
 def _update(

@@ -27,6 +27,7 @@ from typing import TypeAlias
 import msgspec
 
 from mesos_twisted.master.core.allocator.interface import Allocator, Capability
+from mesos_twisted.master.core.allocator.regexes import RegexLimits
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import (
@@ -65,6 +66,8 @@ class Policy:
     require_agent_domain: bool = False
     #: Count calls, events and operations by framework as well.
     publish_per_framework_metrics: bool = True
+    #: The most that one pattern of offer constraints may need.
+    regex_limits: RegexLimits = field(default_factory=RegexLimits)
     #: Agents looked at in one turn; None means all.
     allocation_budget: int | None = None
 

@@ -19,6 +19,7 @@ from mesos_twisted.errors import MalformedError, MesosError, Problem
 from mesos_twisted.master.config import MasterConfig
 from mesos_twisted.master.core.allocator.interface import Allocator, AllocatorOptions, Sorter
 from mesos_twisted.master.core.allocator.plugins import find_allocator
+from mesos_twisted.master.core.allocator.regexes import RegexLimits
 from mesos_twisted.master.core.state import MASTER_CAPABILITIES, Policy
 from mesos_twisted.master.net.gate import OPEN_FRAMEWORK, OPEN_OPERATOR, Realm
 from mesos_twisted.master.views.facts import Facts
@@ -145,6 +146,9 @@ def policy(config: MasterConfig) -> Policy:
         root_submissions=config.root_submissions,
         require_agent_domain=config.require_agent_domain,
         publish_per_framework_metrics=config.publish_per_framework_metrics,
+        regex_limits=RegexLimits(
+            config.offer_constraints_re2_max_mem, config.offer_constraints_re2_max_program_size
+        ),
         allocation_budget=agents_per_slice(config),
     )
 

@@ -11,6 +11,7 @@ import msgspec
 
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core.state import Framework, MasterState
+from mesos_twisted.master.core.validation.constraints import read_constraints
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import FrameworkId, check_id
 from mesos_twisted.resources.roles import ANY_ROLE, check_role
@@ -54,6 +55,20 @@ def check_suppressed(roles: Collection[str], suppressed: Collection[str]) -> Pro
     return None
 
 
+def check_wishes(
+    state: MasterState,
+    roles: Collection[str],
+    suppressed: Collection[str],
+    constraints: m.SchedulerOfferConstraints | None,
+) -> Problem | None:
+    """Why a framework may not say of these roles which offers it wants, or None."""
+    problem = check_suppressed(roles, suppressed)
+    if problem is not None:
+        return problem
+    read = read_constraints(roles, constraints, state.policy.regex_limits)
+    return read if isinstance(read, Problem) else None
+
+
 def check_same_principal(old: m.FrameworkInfo, new: m.FrameworkInfo) -> Problem | None:
     """The principal of a framework never changes."""
     if old.principal != new.principal:
@@ -68,16 +83,20 @@ def check_update(
     new, old = update.framework_info, framework.info
     if new.principal is None and old.principal is not None:
         new = msgspec.structs.replace(new, principal=old.principal)
+    problem = check_framework(state, new)
+    if problem is not None:
+        return Problem("400", f"Supplied FrameworkInfo is not valid: {problem.sentence}")
     problem = (
-        check_framework(state, new)
-        or check_suppressed(roles_of(new), update.suppressed_roles)
-        or check_same_principal(old, new)
+        check_same_principal(old, new)
         or _check_unchanged("user", old.user, new.user)
         or _check_unchanged("checkpoint", str(old.checkpoint).lower(), str(new.checkpoint).lower())
     )
-    if problem is None:
-        return None
-    return Problem("400", f"FrameworkInfo update is not valid: {problem.sentence}")
+    if problem is not None:
+        return Problem("400", f"FrameworkInfo update is not valid: {problem.sentence}")
+    problem = check_wishes(state, roles_of(new), update.suppressed_roles, update.offer_constraints)
+    if problem is not None:
+        return Problem("400", f"'UpdateFramework' call is not valid: {problem.sentence}")
+    return None
 
 
 def _check_roles(info: m.FrameworkInfo) -> Problem | None:
