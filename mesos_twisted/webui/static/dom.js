@@ -77,13 +77,14 @@ export function table({ key, caption, columns, items, none, small }) {
     found = found.map((item) => [by.value(item), item])
       .sort((a, b) => sign * compare(a[0], b[0])).map((pair) => pair[1]);
   }
+  const title = element("caption", {}, small ? caption : `${caption} (${items.length.toLocaleString()})`);
   if (items.length > 8 || words.length) {
-    box.append(element("p", { class: "tools" },
+    title.append(element("span", { class: "tools" },
       element("input", {
         type: "search", "data-filter": key, "aria-label": `Filter: ${caption}`,
         placeholder: "Filter by any word", spellcheck: "false", autocomplete: "off",
       }),
-      element("span", { class: "soft" }, count(found.length, items.length))));
+      element("span", { class: "soft", role: "status" }, count(found.length, items.length))));
   }
   const head = element("tr");
   columns.forEach((column, index) => {
@@ -100,9 +101,8 @@ export function table({ key, caption, columns, items, none, small }) {
     }
     body.append(row);
   }
-  box.append(element("div", { class: "scroll" }, element("table", {},
-    element("caption", {}, small ? caption : `${caption} (${items.length.toLocaleString()})`),
-    element("thead", {}, head), body)));
+  box.append(element("div", { class: "scroll" },
+    element("table", {}, title, element("thead", {}, head), body)));
   if (!found.length) box.append(empty("Nothing matches the filter."));
   return box;
 }

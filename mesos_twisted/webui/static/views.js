@@ -154,8 +154,7 @@ function changed(task) {
   return task.statuses.length ? task.statuses[task.statuses.length - 1].timestamp : 0;
 }
 
-function taskTable(key, caption, items, none, hosts) {
-  const host = (task) => (hosts && hosts.get(task.slave_id)) || task.slave_id;
+function taskTable(key, caption, items, none, without) {
   return table({
     key, caption, items, none,
     columns: [
@@ -164,12 +163,12 @@ function taskTable(key, caption, items, none, hosts) {
       { name: "State", value: (one) => plain(one.state), cell: (one) => badge(one.state) },
       { name: "Framework", value: (one) => one.framework_id,
         cell: (one) => element("a", { href: address("framework", one.framework_id) }, id(one.framework_id)) },
-      { name: "Agent", value: host, cell: (one) => element("a", { href: address("agent", one.slave_id), title: one.slave_id },
-        hosts && hosts.has(one.slave_id) ? host(one) : id(one.slave_id)) },
+      { name: "Agent", value: (one) => one.slave_id,
+        cell: (one) => element("a", { href: address("agent", one.slave_id) }, id(one.slave_id)) },
       { name: "CPUs", number: true, value: (one) => one.resources.cpus, cell: (one) => number(one.resources.cpus) },
       { name: "Memory", number: true, value: (one) => one.resources.mem, cell: (one) => megabytes(one.resources.mem) },
       { name: "Changed", value: changed, cell: (one) => moment(changed(one)) },
-    ],
+    ].filter((column) => column.name !== without),
   });
 }
 
@@ -204,8 +203,8 @@ const agent = {
   show({ agent: one, tasks: its }, [agentId]) {
     const top = crumbs(link("Agents", "agents"));
     const [live, ended] = split(its);
-    const lists = [taskTable("agent-live", "Live tasks here", live, NO_TASK()),
-      taskTable("agent-done", "Completed tasks here", ended, empty("No task has ended here yet."))];
+    const lists = [taskTable("agent-live", "Live tasks here", live, NO_TASK(), "Agent"),
+      taskTable("agent-done", "Completed tasks here", ended, empty("No task has ended here yet."), "Agent")];
     if (!one) {
       return [top, element("h2", {}, agentId),
         empty("No agent of this id is registered now; it may have left or be unreachable."), ...lists];
@@ -253,8 +252,8 @@ const framework = {
         ["Capabilities", one.capabilities.join(", ").toLowerCase().replaceAll("_", " ")],
         ["Subscribed", clock(one.registered_time)], ["Ended", clock(one.unregistered_time)],
       ]),
-      taskTable("framework-live", "Live tasks", [...one.tasks, ...one.unreachable_tasks], empty("No task of it runs.")),
-      taskTable("framework-done", "Completed tasks", one.completed_tasks, empty("No task of it has ended yet."))];
+      taskTable("framework-live", "Live tasks", [...one.tasks, ...one.unreachable_tasks], empty("No task of it runs."), "Framework"),
+      taskTable("framework-done", "Completed tasks", one.completed_tasks, empty("No task of it has ended yet."), "Framework")];
   },
 };
 
@@ -315,7 +314,7 @@ const task = {
     parts.push(fileTable(one.slave_id, listing.path, listing.files, "Sandbox"));
     const names = new Set(listing.files.map((file) => file.path.split("/").pop()));
     for (const name of ["stdout", "stderr"]) {
-      if (names.has(name)) parts.push(element("h3", {}, name), placeholder(one.slave_id, `${listing.path}/${name}`, name));
+      if (names.has(name)) parts.push(placeholder(one.slave_id, `${listing.path}/${name}`, name));
     }
     return parts;
   },
