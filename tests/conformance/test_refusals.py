@@ -201,6 +201,48 @@ REFUSED = [
 ]
 
 
+#: Calls whose part must be there, by endpoint.
+NEEDED = {
+    ("master", V1, "master::Call"): (
+        "get_metrics set_logging_level list_files read_file update_weights teardown"
+    ),
+    ("agent", V1, "agent::Call"): "get_metrics set_logging_level list_files read_file",
+    ("master", SCHEDULER, "scheduler::Call"): (
+        "accept decline accept_inverse_offers decline_inverse_offers kill shutdown acknowledge "
+        "acknowledge_operation_status reconcile reconcile_operations message request "
+        "update_framework"
+    ),
+    ("agent", EXECUTOR, "Executor::Call"): "subscribe update message",
+}
+#: Calls that are not built answer 501 whatever they hold: one that is built moves to `NEEDED`.
+NOT_BUILT = {
+    "master": (
+        "reserve_resources unreserve_resources create_volumes destroy_volumes grow_volume "
+        "shrink_volume update_maintenance_schedule start_maintenance stop_maintenance drain_agent "
+        "deactivate_agent reactivate_agent update_quota set_quota remove_quota mark_agent_gone"
+    ),
+    "agent": (
+        "launch_nested_container wait_nested_container kill_nested_container "
+        "remove_nested_container launch_nested_container_session attach_container_output "
+        "launch_container wait_container kill_container remove_container "
+        "add_resource_provider_config update_resource_provider_config "
+        "remove_resource_provider_config mark_resource_provider_gone prune_images"
+    ),
+}
+WITHOUT_THEIR_PART = [
+    Row(
+        to,
+        "POST",
+        path,
+        400,
+        f"Failed to validate {kind}: Expecting '{name}' to be present",
+        {"type": name.upper(), **({} if path == V1 else EXECUTED)},
+    )
+    for (to, path, kind), names in NEEDED.items()
+    for name in names.split()
+]
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     """A master and an agent that ask nobody who they are."""
@@ -209,7 +251,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     running.stop()
 
 
-@pytest.mark.parametrize("row", REFUSED, ids=str)
+@pytest.mark.parametrize("row", REFUSED + WITHOUT_THEIR_PART, ids=str)
 def test_a_refusal_is_mesos_s(cluster: Recorded, row: Row) -> None:
     """Status, sentence, type and, for a method, what is allowed."""
     headers = dict(row.more)
@@ -227,3 +269,13 @@ def test_a_refusal_is_mesos_s(cluster: Recorded, row: Row) -> None:
     assert (answer.status, text) == (row.status, row.text)
     assert answer.headers.get("allow") == row.allow
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("to", NOT_BUILT)
+def test_a_call_that_is_not_built_says_so(cluster: Recorded, to: str) -> None:
+    """501 with a sentence, so that nobody takes it for done."""
+    for name in NOT_BUILT[to].split():
+        body = json.dumps({"type": name.upper()}).encode()
+        headers = {"Content-Type": JSON, "Accept": JSON}
+        answer = cluster.ask("POST", V1, body, headers, agent=to == "agent")
+        assert answer.status == 501 and answer.body, (name, answer)
