@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
@@ -107,6 +108,9 @@ class MasterDriver:
         self._allocated_at = float("-inf")
         self._periodic: Timer | None = None
         self.registry_operations = 0
+        #: Registry operations asked for and made durable so far; they are applied in order.
+        self._asked_operations = self._applied_operations = 0
+        self._unsettled: deque[tuple[int, Deferred[None]]] = deque()
         self._perform: dict[type[Any], Callable[[Any], None]] = {
             fx.SendEvent: self._send_event,
             fx.CloseStream: self._close_stream,
@@ -176,6 +180,7 @@ class MasterDriver:
     def _apply(self, effect: fx.ApplyRegistry) -> None:
         began = self._timers.seconds()
         self.registry_operations += 1
+        self._asked_operations += 1
         done = self.ports.registry.apply([effect.operation])
         late = self._timers.after(self._store_timeout_s, self._store_late)
         done.addCallbacks(
@@ -191,6 +196,17 @@ class MasterDriver:
         timing = self.ports.metrics.timing("registrar/state_store_ms")
         timing.record(self._timers.seconds() - began)
         self.handle(ev.RegistryApplied(number, self.now()))
+        self._applied_operations += 1
+        while self._unsettled and self._unsettled[0][0] <= self._applied_operations:
+            self._unsettled.popleft()[1].callback(None)
+
+    def settled(self) -> Deferred[None]:
+        """Fires when every registry write asked for until now holds and has had its effects."""
+        if self._applied_operations == self._asked_operations:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._unsettled.append((self._asked_operations, done))
+        return done
 
     def _not_applied(self, failure: Failure, late: Timer) -> None:
         late.cancel()

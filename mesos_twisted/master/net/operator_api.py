@@ -83,6 +83,7 @@ class OperatorApi:
         files: FileStore,
         logging: Logging,
         handle: Callable[[ev.Event], None],
+        settled: Callable[[], Deferred[None]],
         now: Callable[[], float],
         timers: Timers,
     ) -> None:
@@ -96,6 +97,7 @@ class OperatorApi:
         self._files = files
         self._logging = logging
         self._handle = handle
+        self._settled = settled
         self._now = now
         self._timers = timers
 
@@ -239,7 +241,9 @@ class OperatorApi:
             type=Answered.LIST_FILES, list_files=m.MasterResponseListFiles(file_infos=infos)
         )
 
-    def _change(self, call: m.MasterCall, kind: Type, principal: Principal) -> Response:
+    def _change(
+        self, call: m.MasterCall, kind: Type, principal: Principal
+    ) -> Result | Deferred[Result]:
         if kind is Type.TEARDOWN and call.teardown is not None:
             return self.teardown(call.teardown.framework_id.value, principal)
         if kind is Type.UPDATE_WEIGHTS and call.update_weights is not None:
@@ -280,8 +284,10 @@ class OperatorApi:
         self._timers.after(seconds, self._logging.set_level, before)
         return Response(200)
 
-    def update_weights(self, infos: tuple[m.WeightInfo, ...], principal: Principal) -> Response:
-        """Set role weights, all or none: 200, 400 or 403."""
+    def update_weights(
+        self, infos: tuple[m.WeightInfo, ...], principal: Principal
+    ) -> Result | Deferred[Result]:
+        """Set role weights, all or none: 200 once they hold, 400 or 403."""
         wanted: dict[str, float] = {}
         for info in infos:
             role = (info.role or "").strip()
@@ -300,9 +306,15 @@ class OperatorApi:
             if refused is not None:
                 return refused
             wanted[role] = info.weight
-        if wanted:
-            self._handle(ev.WeightsUpdated(wanted, self._now()))
-        return Response(200)
+        if not wanted:
+            return Response(200)
+        self._handle(ev.WeightsUpdated(wanted, self._now()))
+        settled = self._settled()
+        if settled.called:
+            return Response(200)
+        answer: Deferred[Result] = Deferred()
+        settled.addCallback(lambda _: answer.callback(Response(200)))
+        return answer
 
     def _refused(self, principal: Principal, action: Action, obj: ObjectRef) -> Response | None:
         if principal is self._realm.otherwise:

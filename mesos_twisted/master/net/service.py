@@ -160,6 +160,7 @@ class MasterService:
             files,
             logging,
             handle,
+            driver.settled,
             now,
             timers,
         )

@@ -259,7 +259,7 @@ class V0Pages:
     def _weights(self, request: Request, principal: Principal) -> Result:
         return as_json(request, weights.page(self._state, self._visible(principal)))
 
-    def _put_weights(self, request: Request, principal: Principal) -> Result:
+    def _put_weights(self, request: Request, principal: Principal) -> Answer:
         try:
             infos = msgspec.json.decode(request.body, type=list[weights.Weight])
         except (msgspec.MsgspecError, RecursionError) as error:

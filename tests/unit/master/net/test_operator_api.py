@@ -1,14 +1,18 @@
 """The operator's calls, pages and streams."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from mesos_twisted.master.views.pages import SUMMARY_STATES
 from mesos_twisted.protocol import codec_protobuf
 from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.registry.memory import MemoryRegistry
+from mesos_twisted.registry.operations import RegistryOperation
 from mesos_twisted.security.core.principal import Role
-from mesos_twisted.testing.master_service import Make, MasterWorld, whole
+from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, whole
 
 READS = [
     "GET_HEALTH",
@@ -93,6 +97,38 @@ def test_refused_calls(world: MasterWorld, body: object, status: int, words: str
     """Each says in a sentence why."""
     found, text = world.call(body)
     assert found == status and words in text
+
+
+class SlowRegistry(MemoryRegistry):
+    """A registry whose writes take as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Callable[[], None]] = []
+        self.slow = False
+
+    def apply(self, operations: Sequence[RegistryOperation]) -> Deferred[int]:
+        if not self.slow:
+            return super().apply(operations)
+        done: Deferred[int] = Deferred()
+        self.waiting.append(lambda: super(SlowRegistry, self).apply(operations).chainDeferred(done))
+        return done
+
+
+def test_weights_hold_when_their_update_is_answered(certificates: Certificates) -> None:
+    """A client that reads right after the answer sees what it set."""
+    registry = SlowRegistry()
+    world = MasterWorld(certificates, registry=registry)
+    registry.slow = True
+    weigh = {"weight_infos": [{"role": "a", "weight": 2.5}]}
+    answers: list[Any] = []
+    asked = world.request("POST", "/api/v1", {"type": "UPDATE_WEIGHTS", "update_weights": weigh})
+    asked.addCallback(answers.append)
+    assert answers == []
+    registry.waiting.pop()()
+    assert whole(answers[0])[0] == 200
+    assert world.get("/weights")[1] == [{"role": "a", "weight": 2.5}]
+    assert world.close() == []
 
 
 def test_weights_are_stored_and_shown(world: MasterWorld) -> None:
