@@ -54,6 +54,7 @@ class AgentProcess:
         self._timers = Timers(reactor)
         self._notifier = Notifier(os.environ)
         self._exit_code = 0
+        self._stopping = False
         self._level_back: Timer | None = None
         self._service = AgentService(config, reactor, time.time, self._ended, self._set_level)
 
@@ -96,10 +97,11 @@ class AgentProcess:
         self._exit_code = exit_code
         if message:
             _log.info("The agent leaves: {reason}", reason=message)
-        if self._reactor.running:
+        if self._reactor.running and not self._stopping:
             self._reactor.stop()
 
     def _stop(self) -> Deferred[None]:
+        self._stopping = True
         self._notifier.stopping()
         self._timers.cancel_all()
         return Deferred.fromCoroutine(self._service.stop())

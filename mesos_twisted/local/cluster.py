@@ -7,6 +7,7 @@ ends their tasks and their launcher too; the master with SIGTERM.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from mesos_twisted.transport.leader import LeaderClient
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.1
+SETSID = shutil.which("setsid") or "/usr/bin/setsid"
 
 
 class _Daemon(ProcessProtocol):
@@ -146,10 +148,13 @@ class LocalCluster:
         # The children take no setting meant for another process from this one's environment.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MESOS_")}
         try:
+            # In a session of its own: Ctrl-C in a terminal reaches this program only, which then
+            # ends the daemons in order.
+            program = [SETSID, sys.executable, "-m", "mesos_twisted", *arguments]
             self._reactor.spawnProcess(
                 daemon,
-                sys.executable,
-                [sys.executable, "-m", "mesos_twisted", *arguments],
+                SETSID,
+                program,
                 env=environment,
                 childFDs={0: 0, 1: log, 2: log},
             )

@@ -83,6 +83,7 @@ class _Program:
         self._reactor, self._name, self._options, self._files = reactor, name, options, files
         self._cluster: LocalCluster | None = None
         self._interrupted: Deferred[str] = Deferred()
+        self._ending = False
 
     def run(self) -> None:
         """Returns when every process has ended."""
@@ -94,7 +95,7 @@ class _Program:
         ensureDeferred(self._work()).addErrback(self._failed).addBoth(self._end)
 
     def _end(self, _: object) -> None:
-        if self._reactor.running:
+        if self._reactor.running and not self._ending:
             self._reactor.stop()
 
     def _failed(self, failure: Failure) -> None:
@@ -114,6 +115,7 @@ class _Program:
             self._interrupted.callback(reason)
 
     def _stop(self) -> Deferred[None] | None:
+        self._ending = True
         self._interrupt("interrupted")
         if self._cluster is None:
             return None

@@ -71,7 +71,8 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     text = "".join(seen)
     assert "result:" in text and "state page: https://" in text, text
     assert text.count("mesos-twisted run ") == 1 and "curl --cacert" in text
-    os.kill(process.pid, signal.SIGINT)
+    # A terminal sends it to every process of the foreground group.
+    os.killpg(process.pid, signal.SIGINT)
     process.wait(60)
     left = RunningCluster(root, process, "")
     wait_until(lambda: not left.processes(), "no process is left", 10)
