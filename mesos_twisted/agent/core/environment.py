@@ -88,6 +88,8 @@ def _common(state: AgentState, framework: Framework, executor: Executor) -> dict
     env["MESOS_SLAVE_ID"] = state.agent_id or ""
     env["MESOS_SLAVE_PID"] = policy.pid
     env["MESOS_AGENT_ENDPOINT"] = policy.executor_endpoint
+    if policy.domain_socket is not None:
+        env["MESOS_DOMAIN_SOCKET"] = policy.domain_socket
     env["MESOS_CHECKPOINT"] = "1" if checkpoint else "0"
     env["MESOS_HTTP_COMMAND_EXECUTOR"] = "0"
     grace = shutdown_grace_s(policy, executor)

@@ -58,6 +58,8 @@ class Policy:
     work_dir: str = "/var/lib/mesos/agent"
     #: `ip:port` of the listener for executors that do not speak TLS.
     executor_endpoint: str = "127.0.0.1:5053"
+    #: The path of the executors' Unix socket, where there is one.
+    domain_socket: str | None = None
     #: Launch as the framework's (or command's) user, or as the agent's own.
     switch_user: bool = True
     #: Given to every process that does not set its own PATH.

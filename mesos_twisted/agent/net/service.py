@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -31,7 +31,7 @@ from mesos_twisted.agent.net.checks import CheckRunner
 from mesos_twisted.agent.net.checks_http import Probes
 from mesos_twisted.agent.net.containers import AgentContainers
 from mesos_twisted.agent.net.driver import AgentDriver
-from mesos_twisted.agent.net.endpoint import HOST, ExecutorEndpoint
+from mesos_twisted.agent.net.endpoint import HOST, ExecutorEndpoint, UnixServer
 from mesos_twisted.agent.net.executor_api import PATH as EXECUTOR_PATH
 from mesos_twisted.agent.net.executor_api import ExecutorApi
 from mesos_twisted.agent.net.executor_auth import ExecutorAuth
@@ -66,6 +66,7 @@ from mesos_twisted.transport.tls_factory import HTTP, TlsLimits, TLSServerFactor
 
 _EXECUTOR_BODY = 16 << 20
 _STOP_S = 5.0
+ServerT = TypeVar("ServerT", bound=HttpServer)
 
 
 class AgentService:
@@ -128,9 +129,13 @@ class AgentService:
         self._store = CheckpointStore(self._meta)
         records = self._store.rows()
         self._listen()
-        loopback = self._server(self._endpoint.handle)
+        loopback = self._server(self._endpoint.handle, HttpServer)
         self._endpoint.listen(self._reactor, loopback, self._config.executor_port, self._meta)
         endpoint = f"{HOST}:{self._endpoint.port}"
+        domain_socket = flag_values.domain_socket(self._config)
+        if domain_socket is not None:
+            unix = self._server(self._endpoint.handle, UnixServer)
+            self._endpoint.listen_unix(self._reactor, unix, domain_socket)
         policy = setup.policy(self._config, self._work_dir, self.port, endpoint)
         self.state = new_state(policy, os.urandom(32))
         self.driver = AgentDriver(self.state, decide, self._timers, self._now)
@@ -247,7 +252,7 @@ class AgentService:
         return self._pages.handle(request)
 
     def _listen(self) -> None:
-        server = self._server(self._handle)
+        server = self._server(self._handle, HttpServer)
         limits = TlsLimits(handshaking=self._config.max_unauthenticated_connections)
         self._listeners.append(
             listen_tls(
@@ -261,7 +266,7 @@ class AgentService:
             ),
         )
 
-    def _server(self, handler: Any) -> HttpServer:
+    def _server(self, handler: Any, kind: type[ServerT]) -> ServerT:
         config = self._config
 
         def body_limit(path: str) -> int:
@@ -270,7 +275,7 @@ class AgentService:
             return config.max_operator_body
 
         limits = HttpLimits(stream_buffer_bytes=config.max_stream_buffer)
-        server = HttpServer(self._reactor, handler, body_limit=body_limit, limits=limits)
+        server = kind(self._reactor, handler, body_limit=body_limit, limits=limits)
         self._servers.append(server)
         return server
 
@@ -328,8 +333,7 @@ class AgentService:
             self._house.stop()
             self._link.stop()
         listeners = list(self._listeners)
-        if self._endpoint.listener is not None:
-            listeners.append(self._endpoint.listener)
+        listeners += self._endpoint.listeners
         await stop_gracefully(listeners, self._servers, _STOP_S)
         if self._leaving:
             await self._end_launcher()

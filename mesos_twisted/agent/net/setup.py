@@ -145,6 +145,7 @@ def policy(config: AgentConfig, work_dir: str, port: int, executor_endpoint: str
         domain=flag_values.domain(config),
         work_dir=work_dir,
         executor_endpoint=executor_endpoint,
+        domain_socket=flag_values.domain_socket(config),
         switch_user=config.switch_user,
         executor_environment=flag_values.executor_environment(config),
         recovery_timeout_s=config.recovery_timeout,

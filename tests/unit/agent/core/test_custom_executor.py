@@ -7,7 +7,7 @@ from typing import Any
 from mesos_twisted.agent.core import effects as ef
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.environment import TOKEN_MARKER
-from mesos_twisted.agent.core.state import AgentState
+from mesos_twisted.agent.core.state import AgentState, Policy
 from mesos_twisted.agent.core.validation import (
     check_call,
     check_claims,
@@ -73,6 +73,7 @@ def test_the_environment_tells_the_executor_where_the_agent_is(world: World) -> 
     world.sandbox_ready(container(world))
     env = dict(world.of(ef.LaunchContainer)[0].env)
     assert env["MESOS_AGENT_ENDPOINT"] == "127.0.0.1:5053"
+    assert "MESOS_DOMAIN_SOCKET" not in env
     assert env["MESOS_FRAMEWORK_ID"] == "f"
     assert env["MESOS_EXECUTOR_ID"] == "e"
     assert env["MESOS_SLAVE_ID"] == "S0"
@@ -279,6 +280,16 @@ def test_after_a_restart_an_executor_that_stays_away_is_destroyed(world: World) 
     [told] = world.statuses()
     assert told.state is m.TaskState.TASK_GONE
     assert told.message == "Executor did not reregister within 2secs"
+
+
+def test_the_environment_names_the_unix_socket_where_there_is_one(fresh: World) -> None:
+    """The variable that says where else the executor API is served."""
+    world = type(fresh)(policy=Policy(hostname="h", domain_socket="/run/agent.sock"))
+    world.boot()
+    world.register()
+    run(world)
+    world.sandbox_ready(container(world))
+    assert dict(world.of(ef.LaunchContainer)[0].env)["MESOS_DOMAIN_SOCKET"] == "/run/agent.sock"
 
 
 def _call(kind: m.ExecutorCallType, **more: Any) -> m.ExecutorCall:

@@ -21,7 +21,7 @@ from mesos_twisted.agent.core.state import (
 from mesos_twisted.agent.net import executor_auth
 from mesos_twisted.agent.net.executor_api import HEARTBEAT_S, ExecutorApi
 from mesos_twisted.agent.net.executor_auth import ExecutorAuth
-from mesos_twisted.agent.net.peer_process import Socket
+from mesos_twisted.agent.net.peer_process import Caller, Socket
 from mesos_twisted.clock import Timers
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId, ExecutorId, FrameworkId
@@ -243,3 +243,23 @@ def test_on_loopback_the_process_is_the_proof(monkeypatch: pytest.MonkeyPatch) -
     world.state.containers[C].pid = None
     early = world.post(call("SUBSCRIBE", subscribe={}), {}, 5053, peer=Peer("127.0.0.1", 40000))
     assert text(early)[0] == 503
+
+
+def test_on_the_unix_socket_the_caller_is_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who connected must be of the container; asked once, and again for another container."""
+    world, asked = World(), []
+
+    def is_member(caller: Caller, leader: int, uid: int | None) -> bool:
+        asked.append(leader)
+        return caller.pid == 78
+
+    monkeypatch.setattr(executor_auth.peer_process, "is_member", is_member)
+    own, other = (Peer("unix", 0, identity=Caller(pid, 0, 1)) for pid in (78, 79))
+    for _ in range(2):
+        answer = world.post(call("SUBSCRIBE", subscribe={}), {}, peer=own)
+        assert isinstance(answer, StreamResponse)
+    assert asked == [77]
+    refused = world.post(call("SUBSCRIBE", subscribe={}), {}, peer=other)
+    assert text(refused)[0] == 403
+    with_token = world.post(call("SUBSCRIBE", subscribe={}), peer=other)
+    assert isinstance(with_token, StreamResponse)
