@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mesos_twisted.testing.processes import RunningCluster
@@ -46,14 +45,13 @@ class CommandLine:
             clean["MESOS_TWISTED_KEY"] = str(self.cluster.key(self.identity))
         return clean | more
 
-    def start(self, *words: str, cwd: Path | None = None, **more: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
         """A command that runs on; the caller ends it."""
         return subprocess.Popen(
             [sys.executable, "-m", "mesos_twisted", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self.environment(**more),
-            cwd=cwd,
             start_new_session=True,
         )
 
