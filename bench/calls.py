@@ -125,7 +125,7 @@ class _Site:
 
     def __init__(self, cluster: BenchCluster) -> None:
         self._layout = cluster.layout
-        self._port = free_port(0)
+        self._port = free_port(22050)
         command = [sys.executable, "-m", "bench.site", str(self._port)]
         layout = cluster.layout
         command += [str(layout.cert("master")), str(layout.key("master"))]

@@ -44,7 +44,7 @@ class BenchCluster:
         self.layout = Layout(self.root, max(1, agents))
         self.agents, self._resources = agents, resources
         self._master_flags, self._agent_flags = master_flags, agent_flags
-        self.port = free_port(0)
+        self.port = free_port(22050)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -85,7 +85,7 @@ class BenchCluster:
             self._spawn(
                 name,
                 f"--master={self.master}",
-                f"--port={free_port(0)}",
+                f"--port={free_port(22050)}",
                 f"--runtime_dir={work}/run",
                 f"--http_credentials={self.layout.credentials}",
                 f"--resources={self._resources}",
