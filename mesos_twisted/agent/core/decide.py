@@ -31,6 +31,7 @@ from mesos_twisted.agent.core.events import (
     LinkClosed,
     LinkOpened,
     MasterSaid,
+    PathDeleted,
     Recovered,
     SandboxFailed,
     SandboxReady,
@@ -73,6 +74,8 @@ def decide(state: AgentState, event: Event) -> list[Effect]:
             registration.link_closed(state, out, event)
         case DiskMeasured():
             gc.collect(state, out, event.used_fraction, event.now)
+        case PathDeleted():
+            gc.deleted(state, out, event)
         case Recovered():
             recovery.recovered(state, out, event)
         case ShutdownAsked():

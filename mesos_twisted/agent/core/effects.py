@@ -160,7 +160,10 @@ class CloseExecutorStream:
 
 @dataclass(frozen=True, slots=True)
 class DeletePath:
-    """Delete a directory below the work directory, never following a symlink."""
+    """Delete a directory below the work directory, never following a symlink; PathDeleted follows.
+
+    A sandbox made below it meanwhile is spared.
+    """
 
     path: str
 

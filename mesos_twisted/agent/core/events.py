@@ -174,6 +174,15 @@ class DiskMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class PathDeleted:
+    """A DeletePath came to its end; not `gone`: it failed, or the directory is in use again."""
+
+    path: str
+    gone: bool
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     """The operator ends the agent for good: every task is killed first."""
 
@@ -197,5 +206,6 @@ Event: TypeAlias = (
     | CheckReported
     | TimerFired
     | DiskMeasured
+    | PathDeleted
     | ShutdownAsked
 )

@@ -2,12 +2,16 @@
 
 The age a directory may reach is Mesos's: gc_delay x max(0, 1 - headroom - used fraction), so that
 with an almost full disk everything that is over goes at once. Times are seconds since the epoch.
+
+A run's row leads to its directory and to those above it, so it is forgotten only when no deletion
+is under way any more: an agent that is killed before begins again with what the rows tell.
 """
 
 from __future__ import annotations
 
 from mesos_twisted.agent.core import paths
 from mesos_twisted.agent.core.effects import DeletePath, Effect, Forget
+from mesos_twisted.agent.core.events import PathDeleted
 from mesos_twisted.agent.core.state import AgentState, CompletedExecutor, Garbage, Policy
 from mesos_twisted.protocol.ids import ExecutorId, FrameworkId
 
@@ -42,13 +46,25 @@ def unschedule(state: AgentState, framework_id: FrameworkId, executor_id: Execut
 
 
 def collect(state: AgentState, out: list[Effect], used_fraction: float, now: float) -> None:
-    """Everything older than the disk allows is deleted and forgotten."""
+    """Everything older than the disk allows is being deleted."""
     allowed = allowed_age_s(state.policy, used_fraction)
     for path in [path for path, item in state.garbage.items() if now - item.since >= allowed]:
         item = state.garbage.pop(path)
+        state.deleting[path] = item.row
         out.append(DeletePath(path))
-        if item.row is not None:
-            out.append(Forget(item.row))
+
+
+def deleted(state: AgentState, out: list[Effect], event: PathDeleted) -> None:
+    """One deletion ended; with the last one, the rows of all that is gone are forgotten.
+
+    What could not be deleted keeps its row: the next start tries again.
+    """
+    row = state.deleting.pop(event.path, None)
+    if row is not None and event.gone:
+        state.deleted_rows.append(row)
+    if not state.deleting:
+        out += [Forget(row) for row in state.deleted_rows]
+        state.deleted_rows.clear()
 
 
 def _put(state: AgentState, path: str, item: Garbage) -> None:

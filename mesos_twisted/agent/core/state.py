@@ -323,6 +323,10 @@ class AgentState:
     connections: dict[ConnectionId, tuple[FrameworkId, ExecutorId]] = field(default_factory=dict)
     #: Directory -> what is known of it, the oldest garbage first.
     garbage: dict[str, Garbage] = field(default_factory=dict)
+    #: Directory being deleted -> the row to forget once it is gone, where it has one.
+    deleting: dict[str, str | None] = field(default_factory=dict)
+    #: Of directories that are gone, while others are still being deleted.
+    deleted_rows: list[str] = field(default_factory=list)
     #: Containers that recovery found and nobody knows: being destroyed.
     orphans: set[ContainerId] = field(default_factory=set)
     #: Why the agent is ending, for its last line.

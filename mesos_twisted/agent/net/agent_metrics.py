@@ -48,7 +48,7 @@ class AgentGauges:
         found["slave/executor_directory_max_allowed_age_secs"] = allowed_age_s(
             state.policy, self.disk_used
         )
-        found["gc/path_removals_pending"] = float(len(state.garbage))
+        found["gc/path_removals_pending"] = float(len(state.garbage) + len(state.deleting))
         found["containerizer/fetcher/cache_size_total_bytes"] = float(self._cache.max_bytes)
         found["containerizer/fetcher/cache_size_used_bytes"] = float(self._cache.used_bytes)
         found["resource_provider_manager/subscribed"] = 0.0

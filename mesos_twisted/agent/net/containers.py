@@ -53,10 +53,12 @@ class AgentContainers:
         handle: Callable[[ev.Event], None],
         now: Callable[[], float],
         token: Callable[[ContainerId], str],
+        spare: Callable[[str], Deferred[None]],
         sandbox_opened: Callable[[ContainerId, str, Mapping[str, str]], None],
         sandbox_closed: Callable[[ContainerId], None],
     ) -> None:
-        """`sandbox_opened` and `sandbox_closed` tell whoever watches the sandbox's output."""
+        """`spare(directory)` keeps the collector off; `sandbox_opened` and `sandbox_closed` tell
+        whoever watches the sandbox's output."""
         self._work_dir = work_dir
         self._containerizer = containerizer
         self._fetcher = fetcher
@@ -64,6 +66,7 @@ class AgentContainers:
         self._handle = handle
         self._now = now
         self._token = token
+        self._spare = spare
         self._sandbox_opened = sandbox_opened
         self._sandbox_closed = sandbox_closed
         #: Being prepared: whether a destroy was asked for meanwhile.
@@ -139,6 +142,9 @@ class AgentContainers:
         user = resolve_user(effect.user)
         if isinstance(user, Problem):
             return user.sentence
+        await self._spare(effect.directory)
+        if self._preparing.get(effect.container_id):
+            return "It was destroyed before its sandbox was made"
         try:
             sandbox.make_sandbox(self._work_dir, effect.directory, user, effect.subdirectories)
         except OutsideError as error:

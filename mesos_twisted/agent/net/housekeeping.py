@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -51,7 +51,8 @@ class Housekeeping:
         self._count = count
         self._disk_interval_s = disk_interval_s
         self._doomed: deque[str] = deque()
-        self._deleting = False
+        self._deleting: str | None = None
+        self._spared: list[tuple[str, Deferred[None]]] = []
         self._rotating = False
         self._outputs: dict[ContainerId, tuple[str, dict[str, rotation.Limits]]] = {}
         self._stopped = False
@@ -80,8 +81,20 @@ class Housekeeping:
     def delete(self, path: str) -> None:
         """The directory (relative to the work directory) goes, after those asked for before."""
         self._doomed.append(path)
-        if not self._deleting:
+        if self._deleting is None:
             self._delete_next()
+
+    def spare(self, directory: str) -> Deferred[None]:
+        """Fires once nothing that holds `directory` is being deleted; what waits for its turn and
+        holds it is not deleted at all."""
+        for path in [path for path in self._doomed if _holds(path, directory)]:
+            self._doomed.remove(path)
+            self._handle(ev.PathDeleted(path, False, self._now()))
+        if self._deleting is None or not _holds(self._deleting, directory):
+            return succeed(None)
+        free: Deferred[None] = Deferred()
+        self._spared.append((self._deleting, free))
+        return free
 
     def watch(self, container_id: ContainerId, directory: str, env: Mapping[str, str]) -> None:
         """Rotate this sandbox's output; `env` may hold limits of the task's own."""
@@ -96,10 +109,8 @@ class Housekeeping:
 
     def _delete_next(self) -> None:
         if self._stopped or not self._doomed:
-            self._deleting = False
             return
-        self._deleting = True
-        path = self._doomed.popleft()
+        self._deleting = path = self._doomed.popleft()
         job = self._elsewhere(_quietly, sandbox.delete, self._work_dir, path)
         job.addCallbacks(self._deleted, self._not_deleted, (path,), {}, (path,), {})
 
@@ -110,12 +121,23 @@ class Housekeeping:
         else:
             self._count("gc/path_removals_failed", 1)
             self.log.warn("Cannot delete {path}: {problem}", path=path, problem=problem)
-        self._delete_next()
+        self._ended(path, problem is None)
 
     def _not_deleted(self, failure: Failure, path: str) -> None:
         self._count("gc/path_removals_failed", 1)
         self.log.failure("Deleting {path} failed", failure, path=path)
+        self._ended(path, False)
+
+    def _ended(self, path: str, gone: bool) -> None:
+        self._deleting = None
+        waiting = [free for spared, free in self._spared if spared == path]
+        self._spared = [item for item in self._spared if item[0] != path]
+        if not self._stopped:
+            # A stopped agent reads the row again at its next start, and finds nothing to delete.
+            self._handle(ev.PathDeleted(path, gone, self._now()))
         self._delete_next()
+        for free in waiting:
+            free.callback(None)
 
     def _rotate(self) -> None:
         if self._rotating or self._stopped or not self._outputs:
@@ -127,6 +149,10 @@ class Housekeeping:
 
     def _rotated(self, result: object) -> None:
         self._rotating = False
+
+
+def _holds(outer: str, directory: str) -> bool:
+    return directory == outer or directory.startswith(outer + "/")
 
 
 def _quietly(function: Callable[[str, str], None], work_dir: str, path: str) -> str | None:

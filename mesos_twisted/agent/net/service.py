@@ -185,6 +185,7 @@ class AgentService:
             handle=handle,
             now=now,
             token=self._token,
+            spare=self._house.spare,
             sandbox_opened=self._house.watch,
             sandbox_closed=self._house.unwatch,
         )

@@ -40,7 +40,40 @@ def test_a_sandbox_goes_when_its_time_is_over(world: World) -> None:
     world.feed(ev.DiskMeasured(0.4, world.now))
     paths = {effect.path for effect in world.of(ef.DeletePath)}
     assert {directory, "slaves/S0/frameworks/f"} <= paths
-    assert not [key for key in world.rows if key.startswith("done/")]
+    for path in paths:
+        assert done_rows(world)
+        world.feed(ev.PathDeleted(path, True, world.now))
+    assert not done_rows(world)
+
+
+def test_an_agent_killed_while_deleting_begins_again(world: World) -> None:
+    """The row leads to what is left, also when the run itself is gone already."""
+    finished(world)
+    world.feed(ev.DiskMeasured(0.99, world.now))
+    asked = [effect.path for effect in world.of(ef.DeletePath)]
+    world.feed(ev.PathDeleted(asked[0], True, world.now))
+    world.boot()
+    world.feed(ev.DiskMeasured(0.99, world.now))
+    assert [effect.path for effect in world.of(ef.DeletePath)] == asked
+
+
+def test_what_cannot_be_deleted_is_tried_again_by_the_next_agent(world: World) -> None:
+    """Its row stays; this agent does not try for ever."""
+    finished(world)
+    world.feed(ev.DiskMeasured(0.99, world.now))
+    asked = [effect.path for effect in world.of(ef.DeletePath)]
+    for path in asked:
+        world.feed(ev.PathDeleted(path, False, world.now))
+    assert done_rows(world) and not world.state.deleting
+    world.feed(ev.DiskMeasured(0.99, world.now))
+    assert world.of(ef.DeletePath) == []
+    world.boot()
+    world.feed(ev.DiskMeasured(0.99, world.now))
+    assert [effect.path for effect in world.of(ef.DeletePath)] == asked
+
+
+def done_rows(world: World) -> list[str]:
+    return [key for key in world.rows if key.startswith("done/")]
 
 
 def test_a_full_disk_empties_everything_that_is_over(world: World) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from mesos_twisted.agent.core import effects as fx
@@ -47,6 +47,7 @@ class World:
         self.events: list[ev.Event] = []
         self.clock, self.fetcher = Clock(), FakeFetcher()
         self.containerizer = FakeContainerizer()
+        self.spared: Deferred[None] | None = None
         self.opened: list[Any] = []
         self.closed: list[Any] = []
         self.edge = AgentContainers(
@@ -57,6 +58,7 @@ class World:
             handle=self.events.append,
             now=lambda: 5.0,
             token=lambda container_id: f"token-of-{container_id}",
+            spare=lambda directory: self.spared or succeed(None),
             sandbox_opened=lambda *args: self.opened.append(args),
             sandbox_closed=self.closed.append,
         )
@@ -98,6 +100,23 @@ def test_a_sandbox_is_ready_when_all_is_fetched(world: World, tmp_path: Path) ->
     world.prepare()
     world.fetcher.pending.pop().callback("no such thing")
     assert world.events[1:] == [ev.SandboxFailed(C, "no such thing", 5.0)]
+
+
+def test_a_sandbox_waits_for_a_deletion_around_it(world: World, tmp_path: Path) -> None:
+    """And is not made at all when the task is killed meanwhile."""
+    world.spared = Deferred()
+    world.prepare()
+    assert not (tmp_path / DIRECTORY).exists()
+    world.spared.callback(None)
+    assert (tmp_path / DIRECTORY).is_dir()
+    world.fetcher.pending.pop().callback(None)
+    (tmp_path / DIRECTORY).rmdir()
+    world.spared = Deferred()
+    world.prepare()
+    world.edge.perform(fx.DestroyContainer(C))
+    world.spared.callback(None)
+    assert not (tmp_path / DIRECTORY).exists()
+    assert world.events[1:] == [ev.ContainerTerminated(C, None, 5.0)]
 
 
 def test_an_unknown_user_fails_the_sandbox(world: World) -> None:
@@ -209,6 +228,7 @@ def test_an_adopted_container_is_watched(world: World) -> None:
         handle=again.events.append,
         now=lambda: 6.0,
         token=str,
+        spare=lambda directory: succeed(None),
         sandbox_opened=lambda *args: None,
         sandbox_closed=lambda c: None,
     )
