@@ -137,7 +137,6 @@ class TestProcesses(ContainerizerSuite):
         assert ended is not None and ended.message == "Command exited with status 3"
         assert out.read_text() == "b\n/tmp\n"
 
-
     def test_the_first_argument_need_not_name_the_program(self) -> None:
         """`file` is what runs, `argv[0]` what it is told that it is called."""
         out = self.world.directory / "out"
