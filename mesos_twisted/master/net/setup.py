@@ -6,6 +6,7 @@ Raises MesosError with one sentence for every setting that cannot work.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import pwd
 import socket
@@ -18,15 +19,15 @@ from mesos_twisted.config import require
 from mesos_twisted.errors import MalformedError, MesosError, Problem
 from mesos_twisted.master.config import MasterConfig
 from mesos_twisted.master.core.allocator.interface import Allocator, AllocatorOptions, Sorter
-from mesos_twisted.master.core.allocator.plugins import find_allocator
 from mesos_twisted.master.core.allocator.regexes import RegexLimits
 from mesos_twisted.master.core.state import MASTER_CAPABILITIES, Policy
 from mesos_twisted.master.net.gate import OPEN_FRAMEWORK, OPEN_OPERATOR, Realm
+from mesos_twisted.master.net.policies import make_allocator
 from mesos_twisted.master.views.facts import Facts
 from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.resources.quantities import Quantities, parse_quantities
-from mesos_twisted.resources.roles import check_role
+from mesos_twisted.resources.roles import ANY_ROLE, check_role
 from mesos_twisted.security.core.acls import parse_acls
 from mesos_twisted.security.core.attempts import AttemptLimiter
 from mesos_twisted.security.core.authorizer import AclPolicy, Authorizer, OwnThings
@@ -41,6 +42,9 @@ from mesos_twisted.security.net.http_auth import (
 )
 from mesos_twisted.security.net.identity import IdentityCache, Side
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+
+#: Bytes, or instructions: a larger limit would be none.
+_LARGEST_REGEX = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,13 @@ class Trust:
 
 def check(config: MasterConfig) -> bool:
     """True when a master could start with these settings; raises MesosError otherwise."""
+    # First what needs no file.
     authorizer(config)
-    contexts(config)
     policy(config)
     allocator(config)
     weights(config)
     master_info(config, "check", config.port)
+    contexts(config)
     if config.credentials is not None:
         read_credentials(config.credentials)
     if config.jwt_secret_key is not None:
@@ -134,6 +139,14 @@ def policy(config: MasterConfig) -> Policy:
         problem = check_role(role)
         if problem is not None:
             raise MalformedError(f"Bad value for --roles: {problem.sentence}")
+    for name, limit in (
+        ("offer_constraints_re2_max_mem", config.offer_constraints_re2_max_mem),
+        ("offer_constraints_re2_max_program_size", config.offer_constraints_re2_max_program_size),
+    ):
+        if not 0 < limit <= _LARGEST_REGEX:
+            raise MalformedError(
+                f"Bad value for --{name}: {limit} is not from 1 to {_LARGEST_REGEX}"
+            )
     return Policy(
         offer_timeout_s=config.offer_timeout,
         agent_ping_timeout_s=config.agent_ping_timeout,
@@ -160,24 +173,23 @@ def agents_per_slice(config: MasterConfig) -> int:
 
 def allocator(config: MasterConfig) -> Allocator:
     """The placement policy, knowing nothing yet."""
-    factory = find_allocator(config.allocator)
-    if isinstance(factory, Problem):
-        raise MalformedError(f"Bad value for --allocator: {factory.sentence}")
     fault = domain(config)
     region = None
     if fault is not None and fault.fault_domain is not None:
         region = fault.fault_domain.region.name
-    return factory(
-        AllocatorOptions(
-            allocation_interval_s=config.allocation_interval,
-            role_sorter=Sorter(config.role_sorter),
-            framework_sorter=Sorter(config.framework_sorter),
-            min_allocatable=_least(config.min_allocatable_resources),
-            filter_gpu_resources=config.filter_gpu_resources,
-            excluded_from_fairness=frozenset(config.fair_sharing_excluded_resource_names),
-            region=region,
-        )
+    options = AllocatorOptions(
+        allocation_interval_s=config.allocation_interval,
+        role_sorter=Sorter(config.role_sorter),
+        framework_sorter=Sorter(config.framework_sorter),
+        min_allocatable=_least(config.min_allocatable_resources),
+        filter_gpu_resources=config.filter_gpu_resources,
+        excluded_from_fairness=frozenset(config.fair_sharing_excluded_resource_names),
+        region=region,
     )
+    made = make_allocator(config.allocator, options)
+    if isinstance(made, Problem):
+        raise MalformedError(f"Bad value for --allocator: {made.sentence}")
+    return made
 
 
 def _least(text: str) -> tuple[Quantities, ...]:
@@ -194,6 +206,10 @@ def domain(config: MasterConfig) -> m.DomainInfo | None:
     """This master's fault domain."""
     if config.domain is None:
         return None
+    try:
+        json.loads(config.domain)
+    except ValueError as error:
+        raise MalformedError(f"Bad value for --domain: it is not valid JSON ({error})") from None
     try:
         return codec_json.decode(m.DomainInfo, config.domain.encode())
     except MesosError as error:
@@ -216,6 +232,8 @@ def weights(config: MasterConfig) -> Mapping[str, float]:
             raise MalformedError(
                 f"Bad value for --weights: '{part.strip()}' is not role=number above zero"
             )
+        if config.roles and role not in (*config.roles, ANY_ROLE):
+            raise MalformedError(f"Bad value for --weights: role '{role}' is not among --roles")
         found[role] = weight
     return found
 

@@ -1,10 +1,10 @@
-"""Single promises of the policy: filters, books, dirty agents, role answers, look-up by name."""
+"""Single promises of the policy: filters, books, dirty agents, role answers."""
 
 from __future__ import annotations
 
 import pytest
 
-from mesos_twisted.errors import BugError, Problem
+from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.filters import refusal_time
 from mesos_twisted.master.core.allocator.hierarchical import HierarchicalAllocator
 from mesos_twisted.master.core.allocator.interface import (
@@ -13,8 +13,6 @@ from mesos_twisted.master.core.allocator.interface import (
     FrameworkSpec,
     Held,
 )
-from mesos_twisted.master.core.allocator.plugins import find_allocator
-from mesos_twisted.master.core.allocator.priority import PriorityAllocator
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
 from mesos_twisted.resources.algebra import NOTHING
 from mesos_twisted.resources.parse import resources_from_text
@@ -158,12 +156,3 @@ def test_convert_changes_total_and_holder_together() -> None:
     free = resources_from_text("mem:24")
     allocator.convert(None, S1, free, NOTHING, Held.ALLOCATED)
     assert allocator.books(S1).total.scalar("mem") == 1_000_000
-
-
-def test_look_up_by_name() -> None:
-    """The documented names find the built-in policies; another name says which there are."""
-    assert find_allocator("hierarchical") is HierarchicalAllocator
-    assert find_allocator("HierarchicalDRF") is HierarchicalAllocator
-    assert find_allocator("priority") is PriorityAllocator
-    unknown = find_allocator("nonesuch")
-    assert isinstance(unknown, Problem) and "priority" in unknown.sentence
