@@ -54,7 +54,7 @@ class Pane {
     this.atEnd = true;
     const download = filesPath(this.agentId, "download", { path: this.path });
     box.replaceChildren(
-      element("p", { class: "tools" }, box.closest(".whole") ? null : element("h3", {}, name),
+      element("div", { class: "tools" }, box.closest(".whole") ? null : element("h3", {}, name),
         element("label", {}, this.follow, " follow"), this.earlier,
         element("a", { href: target(download).href, download: name }, "download"), this.note),
       this.text);

@@ -63,14 +63,21 @@ async function load() {
   const mine = loading = new AbortController();
   const asked = wanted();
   const began = performance.now();
+  let took = 0;
   mark(asked);
   try {
     const found = await asked.view.load(asked.args, mine.signal);
     if (loading !== mine) return;
+    took = performance.now() - began;
     data = found;
     show(asked);
     trouble.hidden = true;
     asof.textContent = `As of ${new Date().toLocaleTimeString()}`;
+    if (found && found.later) {
+      await found.later;
+      if (loading !== mine) return;
+      show(asked);
+    }
   } catch (problem) {
     if (loading !== mine) return;
     trouble.textContent = problem.message;
@@ -82,7 +89,7 @@ async function load() {
   }
   loading = null;
   // A large cluster is asked less often: loading it takes a tenth of the time at most.
-  const wait = Math.max(REFRESH_MS, 10 * (performance.now() - began));
+  const wait = Math.min(60000, Math.max(REFRESH_MS, 10 * took));
   if (!document.hidden && !paused) timer = setTimeout(load, wait);
 }
 

@@ -261,28 +261,35 @@ function sandbox(task) {
   return `/frameworks/${task.framework_id}/executors/${task.executor_id || task.id}`;
 }
 
+// The listing shown last: it stays on the screen until the agent has answered again.
+let listed = null;
+
+async function browse(one, signal) {
+  const found = { key: `${one.framework_id} ${one.id}`, path: "", files: [], problem: "" };
+  // A task's own directory, or when the agent knows the task no more, its executor's last one.
+  for (const path of [`${sandbox(one)}/tasks/${one.id}`, `${sandbox(one)}/runs/latest`]) {
+    try {
+      found.files = await get(filesPath(one.slave_id, "browse", { path }), signal);
+      found.path = path;
+      found.problem = "";
+      break;
+    } catch (problem) {
+      if (!(problem instanceof Refusal)) throw problem;
+      found.problem = problem.message;
+      if (problem.status !== 404) break;
+    }
+  }
+  listed = found;
+}
+
 const task = {
   async load([frameworkId, taskId], signal) {
     const answer = await get(`/tasks?${new URLSearchParams({ framework_id: frameworkId, task_id: taskId })}`, signal);
     const one = answer.tasks[0];
-    if (!one) return { one };
-    const listing = { path: "", files: [], problem: "" };
-    // A task's own directory, or when the agent knows the task no more, its executor's last one.
-    for (const path of [`${sandbox(one)}/tasks/${one.id}`, `${sandbox(one)}/runs/latest`]) {
-      try {
-        listing.files = await get(filesPath(one.slave_id, "browse", { path }), signal);
-        listing.path = path;
-        listing.problem = "";
-        break;
-      } catch (problem) {
-        if (!(problem instanceof Refusal)) throw problem;
-        listing.problem = problem.message;
-        if (problem.status !== 404) break;
-      }
-    }
-    return { one, listing };
+    // The agent may be slow or away; the master's part of the page does not wait for it.
+    return one ? { one, later: browse(one, signal) } : {};
   },
-  show({ one, listing }, [frameworkId, taskId]) {
+  show({ one }, [frameworkId, taskId]) {
     const top = crumbs(link("Tasks", "tasks"), link(frameworkId, "framework", frameworkId));
     if (!one) return [top, element("h2", {}, taskId), empty("No task of this id is known here any more.")];
     const last = one.statuses[one.statuses.length - 1] || {};
@@ -305,6 +312,11 @@ const task = {
         { name: "Health", value: (item) => (item.healthy === undefined ? "" : item.healthy ? "healthy" : "unhealthy") },
       ],
     })];
+    const listing = listed && listed.key === `${one.framework_id} ${one.id}` ? listed : null;
+    if (!listing) {
+      parts.push(element("h3", {}, "Sandbox"), element("p", { class: "soft" }, "Asking the agent…"));
+      return parts;
+    }
     if (listing.problem) {
       const gone = listing.problem.startsWith("No such file");
       parts.push(element("h3", {}, "Sandbox"), empty(gone
