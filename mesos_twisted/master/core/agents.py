@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 
 from mesos_twisted.errors import BugError, Problem
-from mesos_twisted.master.core import liveness, notify, offers, published, returning
+from mesos_twisted.master.core import liveness, notify, offers, published, returning, weights
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
 from mesos_twisted.master.core.effects import (
     AdmitAgent,
@@ -51,7 +51,9 @@ def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
     state.unreachable = dict(event.unreachable)
     state.gone = dict(event.gone)
     if event.weights:
-        state.weights.update(event.weights)
+        state.weights = dict(event.weights)
+    elif state.weights:
+        weights.store(state, state.weights, out)
     if state.weights:
         state.allocator.set_weights(state.weights)
     if state.recovered:

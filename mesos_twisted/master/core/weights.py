@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core import offers
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
@@ -14,7 +16,12 @@ from mesos_twisted.resources.roles import is_strict_subrole
 
 def update(state: MasterState, event: WeightsUpdated, out: list[Effect]) -> None:
     """The weights are stored, and used once they are."""
-    given = tuple(sorted(event.weights.items()))
+    store(state, event.weights, out)
+
+
+def store(state: MasterState, weights: Mapping[str, float], out: list[Effect]) -> None:
+    """These weights and those known join the registry."""
+    given = tuple(sorted(weights.items()))
     kept = dict(state.weights)
     for what in state.in_flight.values():
         if isinstance(what, Weighing):

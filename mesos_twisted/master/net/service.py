@@ -305,9 +305,10 @@ class MasterService:
             unreachable=len(found.unreachable),
             master_id=self.state.info.id,
         )
-        weights = {**self.state.weights, **found.weights}
+        if found.weights and self.config.weights:
+            self.log.warn("Weights of the registry are used; --weights counts at first start only")
         self.driver.handle(
-            ev.Recovered(self._now(), found.agents, found.unreachable, found.gone, weights)
+            ev.Recovered(self._now(), found.agents, found.unreachable, found.gone, found.weights)
         )
         self.links.accepting = True
         self._ready()

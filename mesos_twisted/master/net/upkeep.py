@@ -70,7 +70,8 @@ class Upkeep:
         self._series.append(self._timers.every(IDLE_S, self._forget_idle))
         self._series.append(self._timers.every(IDLE_S, self._forget_frameworks))
         self._series.append(self._timers.every(CERTIFICATES_S, self._look_at_certificates))
-        if self._owner.config.whitelist is not None:
+        # As in Mesos, a star in place of a path means every host.
+        if self._owner.config.whitelist not in (None, "*"):
             self._series.append(self._timers.every(WHITELIST_S, self._read_whitelist))
             self._read_whitelist()
 
