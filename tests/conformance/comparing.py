@@ -141,9 +141,14 @@ def _lists(recorded: list[Any], ours: list[Any], where: str, timed: bool) -> Ite
 def _by_name(items: list[Any]) -> dict[str, Any] | None:
     if not all(isinstance(item, dict) for item in items):
         return None
-    found = {_name_of(item): item for item in items}
-    # Two of one name, as the statuses of a task, are told apart by position only.
-    return found if None not in found and len(found) == len(items) else None
+    found: dict[str, Any] = {}
+    for item in items:
+        name = _name_of(item)
+        # Two of one name, as the statuses of a task, are told apart by position only.
+        if name is None or name in found:
+            return None
+        found[name] = item
+    return found
 
 
 def _name_of(item: Any) -> str | None:

@@ -109,30 +109,8 @@ NO_SUCH_FLAG = {
     "docker_ignore_runtime": "images are not built",
     "docker_volume_checkpoint_dir": "volumes are not built",
     "docker_volume_chown": "volumes are not built",
-    "http_executor_domain_sockets": "executors speak TCP or TLS",
     "network_cni_metrics": "CNI is not built",
     "network_cni_root_dir_persist": "CNI is not built",
-}
-#: Settings without a value are left out of the list.
-UNSET = {"fetcher_cache_dir", "launcher_dir"}
-#: Our own flags, which Mesos does not have or prints only when they are set.
-OUR_FLAGS = {
-    "allocation_budget",
-    "container_logger_max_files",
-    "container_logger_max_size",
-    "executor_port",
-    "fair_sharing_excluded_resource_names",
-    "log_format",
-    "max_loop_lag",
-    "max_operator_body",
-    "max_scheduler_body",
-    "max_stream_buffer",
-    "max_unauthenticated_connections",
-    "operators",
-    "roles",
-    "tls_ca_file",
-    "tls_cert_file",
-    "tls_key_file",
 }
 _FLAG = re.compile(r".* (?:.*\.)?flags(?:\.|\[)([a-z0-9_]+)\]?: (missing|extra)")
 
@@ -143,14 +121,27 @@ def reason_for_flag(line: str) -> str | None:
     if found is None:
         return None
     name, what = found.groups()
+    master = line.startswith("master_")
+    ours = _fields(master_config.MasterConfig if master else agent_config.AgentConfig)
     if what == "extra":
-        return "a setting of ours" if name in OUR_FLAGS else None
-    config = master_config if line.startswith("master_") else agent_config
-    known = config.WITHOUT_EFFECT.get(name) or NO_SUCH_FLAG.get(name)
-    if known is None and name in UNSET:
-        fields = {one.name for one in dataclasses.fields(agent_config.AgentConfig)}
-        return "no value is set" if name in fields else None
-    return known
+        return (
+            "a setting of ours, or one that Mesos prints when it is set" if name in ours else None
+        )
+    if name in ours:
+        return "no value is set" if ours[name] is None else None
+    without_effect = (master_config if master else agent_config).WITHOUT_EFFECT
+    return without_effect.get(name) or NO_SUCH_FLAG.get(name)
+
+
+def stale_flags() -> list[str]:
+    """Flags that are said not to exist here and do."""
+    ours = _fields(agent_config.AgentConfig) | _fields(master_config.MasterConfig)
+    known = set(ours) | set(agent_config.WITHOUT_EFFECT) | set(master_config.WITHOUT_EFFECT)
+    return sorted(known & set(NO_SUCH_FLAG))
+
+
+def _fields(config: type) -> dict[str, object]:
+    return {one.name: one.default for one in dataclasses.fields(config)}
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

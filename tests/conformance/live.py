@@ -55,7 +55,6 @@ class Recorded(RunningCluster):
             [
                 f"--port={port}",
                 "--no-authenticate_http_frameworks",
-                "--no-authenticate_agents",
                 "--registry=in_memory",
                 *opened,
             ],

@@ -109,8 +109,7 @@ def of_types(pool: Any, top: str) -> Iterator[tuple[str, Any]]:
     """One message for each type of a call or its like."""
     descriptor = pool.FindMessageTypeByName(f"mesos.v1.{top}")
     for value in descriptor.fields_by_name["type"].enum_type.values:
-        message = message_factory.GetMessageClass(descriptor)()
-        message.type = value.number
+        message: Any = message_factory.GetMessageClass(descriptor)()
         for field in descriptor.fields:
             if field.is_required:
                 set_field(message, field, False)

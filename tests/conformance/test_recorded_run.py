@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from comparing import GOLDEN, recorded_records
-from differences import unexplained
+from differences import stale_flags, unexplained
 from judge import all_differences
 from live import JSON, Recorded, Scheduler
 from script import INDEX, Run, repeat, request_of
@@ -49,6 +49,7 @@ def test_every_difference_has_its_reason(lines: list[str]) -> None:
 def test_the_table_of_differences_is_true(lines: list[str]) -> None:
     """What no longer differs is out of the table."""
     _, stale = unexplained(lines)
+    stale += stale_flags()
     assert not stale, "no longer a difference:\n" + "\n".join(stale)
 
 
