@@ -7,11 +7,14 @@ uses the package's codecs, so what passes here passes for clients that nobody he
 
 from __future__ import annotations
 
+import base64
 import http.client
 import itertools
 import json
 import socket
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from mesos_twisted.testing.processes import Answer, RunningCluster, wait_until
@@ -20,6 +23,7 @@ SCHEDULER = "/api/v1/scheduler"
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 AWARE = ("MULTI_ROLE", "PARTITION_AWARE", "RESERVATION_REFINEMENT")
+EXECUTOR = Path(__file__).with_name("executor.py")
 _names = itertools.count()
 
 Document = dict[str, Any]
@@ -312,3 +316,31 @@ def until_none_left(cluster: RunningCluster) -> None:
         return not state["frameworks"] and not any(used)
 
     wait_until(idle, "the cluster is idle")
+
+
+def custom_executor(executor_id: str = "custom", command: str | None = None) -> Document:
+    """The ExecutorInfo of the executor beside this module, or of another command."""
+    return {
+        "type": "CUSTOM",
+        "executor_id": {"value": executor_id},
+        "command": {"value": command or f"exec {sys.executable} {EXECUTOR}"},
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32)],
+    }
+
+
+def heard(framework: Framework) -> list[Document]:
+    """What its custom executors told the framework, in order."""
+    messages = [one["message"] for one in framework.events("MESSAGE")]
+    return [json.loads(base64.b64decode(one["data"])) for one in messages]
+
+
+def order(framework: Framework, offer: Document, **what: Any) -> None:
+    """Give an order to the custom executor on the offer's agent."""
+    framework.call(
+        "MESSAGE",
+        message={
+            "agent_id": offer["agent_id"],
+            "executor_id": {"value": "custom"},
+            "data": base64.b64encode(json.dumps(what).encode()).decode(),
+        },
+    )

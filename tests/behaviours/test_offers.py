@@ -60,7 +60,7 @@ def start_agent(
     cluster: RunningCluster, name: str, *flags: str, port: int | None = None
 ) -> ExtraAgent:
     """A third agent that is registered."""
-    work, port = cluster.root / "work" / name, port or free_port(0)
+    work, port = cluster.root / "work" / name, port or free_port(25051)
     work.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mesos_twisted", "agent", f"--master={cluster.master}"]
     command += [
