@@ -123,6 +123,24 @@ class SchedulerClient:
         answer = self.post("ACCEPT", accept=accept)
         assert answer.status == 202, answer
 
+    def running(self, task_id: str) -> dict[str, Any]:
+        """The status that says the task runs; what comes before it is acknowledged."""
+        done = 0
+
+        def found() -> dict[str, Any] | None:
+            nonlocal done
+            statuses = self.statuses()
+            for status in statuses[done:]:
+                if status["task_id"]["value"] == task_id and status["state"] == "TASK_RUNNING":
+                    return status
+                if "uuid" in status:
+                    self.acknowledge(status)
+                done += 1
+            return None
+
+        status: dict[str, Any] = wait_until(found, f"{task_id} runs")
+        return status
+
     def close(self) -> None:
         """Drop the stream as a crash would."""
         sock, self._sock = self._sock, None

@@ -299,3 +299,19 @@ def test_other_sites_cannot_act_for_the_reader(
     # The page's own policy lets it ask nobody but its master.
     assert "TypeError" in foreign
     browser.complaints()
+
+
+def test_a_strangers_form_is_refused(cluster: RunningCluster, browser: Browser) -> None:
+    """A page from elsewhere sends a form; the browser adds the reader's secret; nothing happens."""
+    with running(cluster, "--name", "victim", "--", "sleep 600") as task:
+        go(browser, cluster, "")
+        browser.wait_for("Overview")
+        page = (
+            f'<form method="post" action="{cluster.url}/teardown">'
+            f'<input name="frameworkId" value="{task["framework_id"]}"></form>'
+        )
+        browser.open("data:text/html," + quote(page))
+        browser.run("document.forms[0].submit()")
+        browser.wait_for("Pages of other sites may not ask this master in your name.", "body")
+        alive = {one["id"]: one["state"] for one in tasks(cluster)}
+        assert alive[task["id"]] == "TASK_RUNNING"
