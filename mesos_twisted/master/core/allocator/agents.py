@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from mesos_twisted.errors import BugError
-from mesos_twisted.master.core.allocator.constraints import facts_of
 from mesos_twisted.master.core.allocator.filters import Refusals
 from mesos_twisted.master.core.allocator.interface import AgentBooks, AgentSpec, Held
 from mesos_twisted.master.core.allocator.sorter import Client
+from mesos_twisted.master.core.allocator.verdicts import Verdicts
 from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.resources.algebra import NOTHING, Resources
 from mesos_twisted.resources.resource import SHARED
@@ -20,20 +20,20 @@ class AgentState:
     """One agent. Books hold resources without allocation role; shared volumes are never `free`.
 
     `serial` says how manieth agent it is; with a seed it decides when the agent's turn comes.
-    After the agent shrank below what is held, `free` is what the total leaves over. Of the clients
-    in `judged` is known whether their constraints allow this agent; they do not for `excluded`.
+    After the agent shrank below what is held, `free` is what the total leaves over. What
+    constraints on host names say of it is in `own`, what the others say is shared in `alike`.
     """
 
     __slots__ = (
         "active",
         "agent_id",
+        "alike",
         "allocated",
-        "excluded",
         "free",
         "has_gpus",
-        "judged",
         "offered",
         "overdrawn",
+        "own",
         "refusals",
         "remote",
         "serial",
@@ -56,8 +56,8 @@ class AgentState:
         self.overdrawn = False
         self.has_gpus = False
         self.remote = False
-        self.judged = 0
-        self.excluded = 0
+        self.own = Verdicts()
+        self.alike: Verdicts | None = None
 
     def set_spec(self, spec: AgentSpec, region: str | None) -> None:
         """Take over a new spec and find out again what is free."""
@@ -68,7 +68,7 @@ class AgentState:
             spec.zone,
             spec.attributes,
         ):
-            self.judged = self.excluded = 0
+            self.own, self.alike = Verdicts(), None
         self.remote = None not in (spec.region, region) and spec.region != region
         self.set_total(spec.total)
 
@@ -78,26 +78,6 @@ class AgentState:
         self.shared = total.shared()
         self.has_gpus = total.scalar("gpus") > 0
         self.recount()
-
-    def judge(self, clients: Iterable[Client]) -> int:
-        """Find out which of them do not want this agent; how many were asked."""
-        spec = self.spec
-        facts = facts_of(spec.hostname, spec.region, spec.zone, spec.attributes)
-        judged = excluded = asked = 0
-        for client in clients:
-            asked += 1
-            judged |= client.bit
-            if client.constraints is not None and not client.constraints.allow(facts):
-                excluded |= client.bit
-        self.judged |= judged
-        self.excluded |= excluded
-        return asked
-
-    def forget_judgements(self, clients: int) -> None:
-        """Ask these clients again when their turn comes."""
-        if self.judged & clients:
-            self.judged &= ~clients
-            self.excluded &= ~clients
 
     def note(self, book: Book, client: Client, resources: Resources) -> Mapping[str, int]:
         """Add to one line of a book; what is free stays until `recount`.

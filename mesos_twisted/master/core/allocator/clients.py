@@ -35,7 +35,7 @@ class Clients:
         self._filters = filters
         self._frameworks: dict[FrameworkId, FrameworkState] = {}
         self._clients: dict[FrameworkId, dict[str, Client]] = {}
-        self._by_slot = tree.by_slot
+        self.by_slot = tree.by_slot
         self._spare: list[int] = []
         self._dead = 0
         self.gpu = 0
@@ -44,6 +44,7 @@ class Clients:
         self.hierarchical = 0
         self.own_minimum = 0
         self.constrained = 0
+        self.by_host = 0
         self._stale = 0
 
     def __contains__(self, framework_id: FrameworkId) -> bool:
@@ -62,7 +63,7 @@ class Clients:
         """The clients of a set."""
         while mask:
             low = mask & -mask
-            client = self._by_slot[low.bit_length() - 1]
+            client = self.by_slot[low.bit_length() - 1]
             if client is not None:
                 yield client
             mask ^= low
@@ -171,7 +172,7 @@ class Clients:
 
     def scrub(self, refusals: Iterable[Refusals]) -> None:
         """Reuse the slots of dropped filters once they are many."""
-        if self._dead.bit_count() > 64 + len(self._by_slot) // 2:
+        if self._dead.bit_count() > 64 + len(self.by_slot) // 2:
             self._filters.scrub(self._dead, refusals)
             self._spare.extend(at for at in range(self._dead.bit_length()) if self._dead >> at & 1)
             self._dead = 0
@@ -210,7 +211,9 @@ class Clients:
         self.multi_role |= bit if Capability.MULTI_ROLE in can else 0
         self.hierarchical |= bit if "/" in client.role else 0
         self.own_minimum |= bit if own is not None else 0
-        self.constrained |= bit if client.constraints is not None else 0
+        if client.constraints is not None:
+            self.constrained |= bit
+            self.by_host |= bit if client.constraints.by_host else 0
         wanted = client.subscribed and client.role not in framework.suppressed
         self._tree.set_active(client, framework.active and wanted)
 
@@ -222,19 +225,20 @@ class Clients:
         self.hierarchical &= keep
         self.own_minimum &= keep
         self.constrained &= keep
+        self.by_host &= keep
 
     def _give_slot(self, client: Client) -> None:
         if self._spare:
             slot = self._spare.pop()
-            self._by_slot[slot] = client
+            self.by_slot[slot] = client
         else:
-            slot = len(self._by_slot)
-            self._by_slot.append(client)
+            slot = len(self.by_slot)
+            self.by_slot.append(client)
         self._tree.set_slot(client, slot)
 
     def _free_slot(self, client: Client) -> None:
         self._clear_bits(client)
-        self._by_slot[client.slot] = None
+        self.by_slot[client.slot] = None
         if client.constraints is not None:
             self._stale |= client.bit
         if client.filtered:

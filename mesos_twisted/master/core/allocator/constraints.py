@@ -78,6 +78,11 @@ class RoleConstraints:
 
     groups: tuple[tuple[Constraint, ...], ...]
 
+    @property
+    def by_host(self) -> bool:
+        """Whether the host name, which hardly two agents share, is asked."""
+        return any(one.key is Pseudo.HOSTNAME for group in self.groups for one in group)
+
     def allow(self, facts: Facts) -> bool:
         """Whether the agent is wanted."""
         for group in self.groups:

@@ -27,6 +27,7 @@ from mesos_twisted.master.core.allocator.interface import (
     RoleView,
     Sorter,
 )
+from mesos_twisted.master.core.allocator.judgements import Judgements
 from mesos_twisted.master.core.allocator.sorter import Client, RoleNode, RoleTree
 from mesos_twisted.master.core.allocator.views import held_below, role_views
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
@@ -59,6 +60,7 @@ class HierarchicalAllocator:
         self._minimum = tuple([one.amounts for one in options.min_allocatable])
         self._filters = Filters()
         self._clients = Clients(self._tree, self._filters)
+        self._judgements = Judgements(self._clients)
         self._agents: dict[AgentId, AgentState] = {}
         self._of_refusals: dict[Refusals, AgentState] = {}
         self._whitelist: frozenset[str] | None = None
@@ -267,10 +269,8 @@ class HierarchicalAllocator:
         for refusals in self._filters.expire(now):
             self._dirty[self._of_refusals[refusals]] = None
         self._tree.refresh()
-        stale = self._clients.take_stale()
-        if stale:
-            for agent in self._agents.values():
-                agent.forget_judgements(stale)
+        judgements = self._judgements
+        judgements.refresh(self._agents.values())
         if not self._queue:
             self._fill_queue(seed)
         queue = self._queue
@@ -280,7 +280,10 @@ class HierarchicalAllocator:
             left -= 1
             agent = queue.pop()
             if agent.active and (agent.free or agent.shared):
-                left -= self._offer(agent, found) / _JUDGED_PER_AGENT
+                self._offer(agent, found)
+            if judgements.asked:
+                left -= judgements.asked / _JUDGED_PER_AGENT
+                judgements.asked = 0
         return found
 
     def next_deadline(self, now: float) -> float | None:
@@ -303,11 +306,8 @@ class HierarchicalAllocator:
         self._dirty = {}
         self._all_dirty = False
 
-    def _offer(self, agent: AgentState, found: list[Allocation]) -> int:
-        """Offer what is free on one agent to whoever comes first.
-
-        Returns how many clients' constraints had to be asked: each agent asks a client once.
-        """
+    def _offer(self, agent: AgentState, found: list[Allocation]) -> None:
+        """Offer what is free on one agent to whoever comes first."""
         if self._random:
             self._tree.seed = mix(self._queue_seed, agent.serial)
         clients = self._clients
@@ -321,15 +321,11 @@ class HierarchicalAllocator:
             eligible &= ~clients.multi_role
         if not spec.hierarchical_role:
             eligible &= ~clients.hierarchical
-        asked = 0
         constrained = eligible & clients.constrained
         if constrained:
-            unknown = constrained & ~agent.judged
-            if unknown:
-                asked = agent.judge(clients.listed(unknown))
-            eligible &= ~agent.excluded
+            eligible &= ~self._judgements.excluded(agent, constrained)
         if not eligible:
-            return asked
+            return
         available = agent.free
         grants: Grants = []
         if agent.shared or available.traits & _SPECIAL:
@@ -352,7 +348,6 @@ class HierarchicalAllocator:
             found.append(
                 Allocation(client.framework_id, agent.agent_id, role, offer.allocate(role))
             )
-        return asked
 
     def _choose_parts(
         self, agent: AgentState, left: Resources, eligible: int, grants: Grants

@@ -174,7 +174,7 @@ def test_a_framework_may_ask_for_larger_or_smaller_offers(make: Make) -> None:
     greedy = subscribe(world, roles=["c"], offer_filters={"c": least(cpus=16)})
     add_agent(world, "large", resources=(scalar("cpus", 8.0), scalar("mem", 512.0)))
     assert offered(world, greedy) == []
-    anything = {"d": {"min_allocatable_resources": {}}}
+    anything: dict[str, Any] = {"d": {"min_allocatable_resources": {}}}
     picky = subscribe(world, roles=["d"], offer_filters=anything)
     add_agent(world, "scraps", resources=(scalar("disk", 1.0),))
     assert hosts(offered(world, picky)) == ["scraps"]

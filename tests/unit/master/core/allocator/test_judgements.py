@@ -1,4 +1,4 @@
-"""Constraints in the allocator: each agent asks each client once, and again when it must."""
+"""Constraints in the allocator: each client is asked once of agents that are alike."""
 
 from __future__ import annotations
 
@@ -61,12 +61,27 @@ class Cluster:
         return {(one.framework_id, one.agent_id) for one in found}
 
 
-def test_an_agent_asks_once() -> None:
-    """Allocations after the first read the verdicts."""
+def test_a_client_is_asked_once() -> None:
+    """Allocations after the first read the verdicts; agents that are alike share one."""
     cluster, wish = Cluster(), only("rack", "r0")
     cluster.allocator.add_framework(F1, wanting(wish))
     for _ in range(4):
         assert cluster.offered() == {("F1", "S0"), ("F1", "S2")}
+    assert wish.asked == 2
+    cluster.allocator.add_agent(AgentId("S3"), agent("h3", ("rack", "r0")), {})
+    assert ("F1", "S3") in cluster.offered()
+    assert wish.asked == 2
+
+
+def test_a_host_name_is_asked_of_every_agent() -> None:
+    """Alone or among others, in any group."""
+    cluster = Cluster()
+    host = Constraint(Pseudo.HOSTNAME, Check.TEXT_EQUALS, False, "h1")
+    rack = Constraint("rack", Check.TEXT_EQUALS, False, "r0")
+    wish = Counted(((rack,), (host,)))
+    cluster.allocator.add_framework(F1, wanting(wish))
+    for _ in range(3):
+        assert len(cluster.offered()) == 3
     assert wish.asked == 3
 
 
@@ -78,10 +93,12 @@ def test_other_attributes_are_judged_anew() -> None:
     bigger = AgentSpec("h1", TOTAL.add(TOTAL), attributes=(("rack", "r1"),))
     cluster.allocator.update_agent(AgentId("S1"), bigger, False)
     cluster.offered()
-    assert wish.asked == 3
+    assert wish.asked == 2
     cluster.allocator.update_agent(AgentId("S1"), agent("h1", ("rack", "r0")), True)
     assert ("F1", "S1") in cluster.offered()
-    assert wish.asked == 4
+    cluster.allocator.update_agent(AgentId("S0"), agent("h0", ("rack", "r9")), True)
+    assert ("F1", "S0") not in cluster.offered()
+    assert wish.asked == 3
 
 
 def test_new_constraints_are_asked_and_equal_ones_are_not() -> None:
