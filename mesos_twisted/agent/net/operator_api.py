@@ -72,10 +72,11 @@ class Guard:
             asker = _asker(request, identity.principal)
             if asker is not None and (asker != ANONYMOUS or authenticator is not None):
                 return _UNPROVEN if asker == ANONYMOUS else asker
+        # Where nobody proves anything, a browser's place in the network is proof enough to change.
+        if (authenticator is not None or changes) and is_foreign(request.headers, changing=changes):
+            return _FOREIGN
         if authenticator is None:
             return _NOBODY_NEEDED
-        if is_foreign(request.headers, changing=changes):
-            return _FOREIGN
         return authenticator.authenticate(request.headers, identity, request.peer.address)
 
 

@@ -74,3 +74,5 @@ def test_other_sites_pages_are_refused(certificates: Certificates) -> None:
     assert isinstance(guard().principal(script, changes=False), Challenge)
     form = asked("/api/v1", der, origin="https://evil", host="agent:5051")
     assert isinstance(guard().principal(form, changes=True), Challenge)
+    assert isinstance(guard(proofs=False).principal(form, changes=True), Challenge)
+    assert isinstance(guard(proofs=False).principal(script, changes=False), Principal)

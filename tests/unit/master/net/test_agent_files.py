@@ -1,5 +1,6 @@
 """Agents' files through the master: who may, what is asked of the agent, what is told."""
 
+import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -138,6 +139,15 @@ def test_a_framework_sees_its_own_sandboxes(relay: Relay) -> None:
     assert relay.get("browse", query, role=Role.AGENT).status == 403
     assert relay.get("browse", query, role=None).status == 401
     assert len(relay.agent.asked) == 1
+
+
+def test_rules_on_sandboxes_hold_here(make: Make) -> None:
+    """The same `access_sandboxes` as on the agents, by the task's user."""
+    nobody = {"principals": {"values": ["operator"]}, "users": {"type": "NONE"}}
+    acls = {"permissive": True, "access_sandboxes": [nobody]}
+    relay = Relay(make(acls=json.dumps(acls)))
+    assert relay.get("browse", f"path={relay.box}").status == 403
+    assert relay.get("browse", f"path={relay.box}", name="other").status == 200
 
 
 def test_unknown_things_are_told(relay: Relay) -> None:

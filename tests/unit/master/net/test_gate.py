@@ -61,6 +61,14 @@ def test_what_is_open_is_open_to_all(make: Make) -> None:
     assert world.request("GET", "/state?jsonp=f", role=None, **steal).status == 200
 
 
+def test_what_is_open_is_changed_by_nobodys_page(make: Make) -> None:
+    """A page of another site would act with its reader's place in the network."""
+    world = make(authenticate_http_readwrite=False)
+    form = {"origin": "https://evil.example", "host": "master:5050"}
+    assert world.request("POST", "/teardown", TEARDOWN, role=None, **form).status == 403
+    assert world.request("POST", "/teardown", TEARDOWN, role=None).status == 400
+
+
 def test_without_authentication_all_is_visible(make: Make) -> None:
     """And a framework is who it says it is."""
     world = make(
