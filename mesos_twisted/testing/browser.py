@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
-import signal
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -103,13 +101,13 @@ class Browser:
 
     def stop(self) -> None:
         """Nothing of it is left."""
-        if self.session:
-            self._in("DELETE", "")
         try:
-            os.killpg(self.process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            return
-        self.process.wait(20)
+            if self.session:
+                self._in("DELETE", "")
+        finally:
+            # A driver that is told to end takes its windows with it.
+            self.process.terminate()
+            self.process.wait(20)
 
     def open(self, url: str) -> None:
         """Go there and wait until it is loaded."""
