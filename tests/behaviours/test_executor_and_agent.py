@@ -117,7 +117,7 @@ def test_an_agent_with_other_resources_than_before_refuses_to_start(
     agent.stop(15)
     assert before is not None
     changed = ["--resources=cpus:2;mem:128;disk:64;gpus:1;ports:[40000-40001]"]
-    command = [str(one) for one in agent.process.args if "--resources" not in str(one)]
+    command = [one for one in agent.command if "--resources" not in one]
     done = subprocess.run([*command, *changed], capture_output=True, text=True, timeout=30)
     assert done.returncode != 0
     said = done.stdout + done.stderr

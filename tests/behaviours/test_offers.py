@@ -9,16 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from client import AWARE, Document, Framework, amounts, scalar, task, until_none_left
 
 from mesos_twisted.local.layout import free_port
-from mesos_twisted.master.core.allocator.filters import LONGEST_REFUSE_S
 from mesos_twisted.master.core.allocator.hierarchical import HierarchicalAllocator
 from mesos_twisted.master.core.allocator.interface import (
+    LONGEST_REFUSE_S,
     AgentSpec,
     AllocatorOptions,
     Capability,
@@ -40,7 +39,7 @@ class ExtraAgent:
 
     cluster: RunningCluster
     process: subprocess.Popen[bytes]
-    work: Path
+    command: list[str]
     port: int
 
     def registered(self) -> Document | None:
@@ -78,7 +77,7 @@ def start_agent(
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MESOS")}
     with (cluster.root / "logs" / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    agent = ExtraAgent(cluster, process, work, port)
+    agent = ExtraAgent(cluster, process, command, port)
     try:
         wait_until(agent.registered, f"{name} is registered")
     except AssertionError:

@@ -32,12 +32,12 @@ def test_a_known_task_is_in_its_latest_state(framework: Framework) -> None:
     """From the master, without uuid, data or labels; with health and container."""
     check = {"type": "COMMAND", "command": {"value": "true"}, "interval_seconds": 0.1}
     framework.run("sleep 1000", health_check={**check, "delay_seconds": 0})
-    framework.wait(
-        lambda: (
-            [one for one in framework.statuses("t") if "healthy" in one] or framework.acknowledge()
-        ),
-        "health",
-    )
+
+    def healthy() -> bool:
+        framework.acknowledge()
+        return any("healthy" in one for one in framework.statuses("t"))
+
+    framework.wait(healthy, "health")
     framework.acknowledge()
     framework.reconcile(("t", None))
     (status,) = answers(framework, "t")
