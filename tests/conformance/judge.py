@@ -124,6 +124,9 @@ def _sorted(records: list[Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for record in records:
         key = record["type"]
+        if key == "HEARTBEAT" and key in found:
+            # One comes at once; the others, every 15 seconds, only tell how long the run took.
+            continue
         if key == "UPDATE":
             key = f"UPDATE {record['update']['status']['task_id']['value']}"
         found.setdefault(key, []).append({str(len(found.get(key, []))): record})

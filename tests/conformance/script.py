@@ -2,7 +2,8 @@
 
 Answers are kept under the file names of the recording, or under what was asked where it has no
 file. One thing is done otherwise, so that nothing depends on the machine's speed: the framework is
-suppressed while its tasks start, and revived where the recording waited for a filter to end.
+suppressed while its tasks start and refuses what is left for long, and it is revived where the
+recording waited for a filter to end.
 """
 
 from __future__ import annotations
@@ -141,6 +142,8 @@ def _launch(run: Run, scheduler: Scheduler, agent_id: str) -> None:
         accept["accept"]["offer_ids"][0]["value"]: scheduler.offers()[0]["id"]["value"],
         RECORDED_AGENT: agent_id,
     }
+    # A filter that is there whenever somebody looks; the revival below ends it.
+    accept["accept"]["filters"]["refuse_seconds"] = 3600
     run.answers["accept"] = scheduler.call(_filled(accept, ids))
 
 
