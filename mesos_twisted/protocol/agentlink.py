@@ -228,6 +228,8 @@ FromMaster: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
 _encoder = msgspec.msgpack.Encoder()
 _from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
 _from_master: msgspec.msgpack.Decoder[FromMaster] = msgspec.msgpack.Decoder(FromMaster)
+#: msgspec tells of bytes that are no UTF-8 by ValueError, and of too deep nesting by RecursionError.
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _TAGS = {
     kind.__struct_config__.tag for union in (FromAgent, FromMaster) for kind in get_args(union)
 }
@@ -243,7 +245,7 @@ def from_agent(body: bytes) -> FromAgent | None:
     """A record an agent sent; None for a type nobody here knows. Raises MalformedError."""
     try:
         return _from_agent.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         _check_tag_unknown(body, error)
         return None
 
@@ -252,7 +254,7 @@ def from_master(body: bytes) -> FromMaster | None:
     """A record a master sent; None for a type nobody here knows. Raises MalformedError."""
     try:
         return _from_master.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         _check_tag_unknown(body, error)
         return None
 
