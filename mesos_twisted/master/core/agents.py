@@ -267,7 +267,7 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
             state.changing.pop(what.agent_id, None)
             removed = state.agents.get(what.agent_id)
             if removed is not None:
-                liveness.remove(state, removed, None, "Agent left", now, out)
+                liveness.remove(state, removed, None, what.why, now, out)
         case _:
             raise BugError(f"Nobody waits for {what!r} here.")
 
@@ -279,7 +279,7 @@ def _marked(state: MasterState, what: Marking, now: float, out: list[Effect]) ->
     out.append(notify.count("master/slave_removals/reason_unhealthy"))
     agent = state.agents.get(what.agent_id)
     if agent is not None:
-        liveness.remove(state, agent, what.at, "Agent is unreachable", now, out)
+        liveness.remove(state, agent, what.at, what.why, now, out)
     elif state.recovered.pop(what.agent_id, None) is not None:
         out.append(notify.count("master/recovery_slave_removals"))
         notify.send_agent_failure(state, what.agent_id, out)

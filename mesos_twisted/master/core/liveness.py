@@ -22,10 +22,15 @@ from mesos_twisted.master.core.state import Agent, Marking, MasterState, Removin
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId
-from mesos_twisted.protocol.states import for_framework
+from mesos_twisted.units import format_duration
 
 RECOVERED_KEY = ("recovered",)
 PING = agentlink.Ping()
+#: Why an agent leaves the tables for good, as frameworks read it; the keys name metrics.
+LEAVING = {
+    "unregistered": "the agent unregistered",
+    "registered": "a new agent registered at the same address",
+}
 
 
 def ping_key(agent_id: AgentId) -> tuple[str, ...]:
@@ -38,7 +43,9 @@ def reregister_key(agent_id: AgentId) -> tuple[str, ...]:
     return ("reregister", agent_id)
 
 
-def mark_unreachable(state: MasterState, agent_id: AgentId, now: float, out: list[Effect]) -> None:
+def mark_unreachable(
+    state: MasterState, agent_id: AgentId, why: str, now: float, out: list[Effect]
+) -> None:
     """The agent is to be unreachable; nothing of it is offered while the registry is written."""
     if agent_id in state.changing:
         return
@@ -56,12 +63,14 @@ def mark_unreachable(state: MasterState, agent_id: AgentId, now: float, out: lis
     out.append(notify.count("master/slave_unreachable_scheduled"))
     out.append(notify.count("master/slave_unreachable_completed"))
     notify.log(out, "warn", "Agent {agent_id} is marked unreachable", agent_id=agent_id)
-    number = apply_registry(state, Marking(agent_id, now), MarkUnreachable(agent_id, now), out)
+    number = apply_registry(
+        state, Marking(agent_id, now, why), MarkUnreachable(agent_id, now), out
+    )
     state.changing[agent_id] = number
 
 
 def leave(state: MasterState, agent: Agent, out: list[Effect], why: str = "unregistered") -> None:
-    """The agent is removed once the registry has forgotten it; `why` names the metric."""
+    """The agent is removed once the registry has forgotten it; `why` is a key of LEAVING."""
     if agent.leaving:
         return
     agent.leaving = True
@@ -71,7 +80,12 @@ def leave(state: MasterState, agent: Agent, out: list[Effect], why: str = "unreg
     out.append(CancelTimer(reregister_key(agent.agent_id)))
     out.append(notify.count("master/slave_removals"))
     out.append(notify.count("master/slave_removals/reason_" + why))
-    number = apply_registry(state, Removing(agent.agent_id), RemoveAgent(agent.agent_id), out)
+    number = apply_registry(
+        state,
+        Removing(agent.agent_id, f"Agent {agent.hostname} removed: {LEAVING[why]}"),
+        RemoveAgent(agent.agent_id),
+        out,
+    )
     state.changing[agent.agent_id] = number
 
 
@@ -83,8 +97,8 @@ def remove(
     now: float,
     out: list[Effect],
 ) -> None:
-    """The agent is out of the tables; its tasks are UNREACHABLE, or GONE_BY_OPERATOR when it left
-    for good (LOST to frameworks that are not partition-aware), its offers rescinded, all told."""
+    """The agent is out of the tables and its offers are rescinded, all told. Its tasks are
+    UNREACHABLE to partition-aware frameworks, LOST to others and when it left by itself."""
     agent_id = agent.agent_id
     state.allocator.remove_agent(agent_id)
     for task in list(agent.tasks.values()):
@@ -117,16 +131,13 @@ def _lose(
 ) -> None:
     framework = state.frameworks[task.framework_id]
     unreachable = unreachable_at is not None
-    fine = m.TaskState.TASK_UNREACHABLE if unreachable else m.TaskState.TASK_GONE_BY_OPERATOR
-    reason = m.TaskStatusReason.REASON_AGENT_REMOVED
-    if not unreachable and framework.partition_aware:
-        reason = m.TaskStatusReason.REASON_AGENT_REMOVED_BY_OPERATOR
+    aware = unreachable and framework.partition_aware
     status = notify.master_status(
         task.task_id,
         task.agent_id,
-        for_framework(fine, framework.partition_aware),
+        m.TaskState.TASK_UNREACHABLE if aware else m.TaskState.TASK_LOST,
         message,
-        reason,
+        m.TaskStatusReason.REASON_AGENT_REMOVED,
         now,
         task.executor_id,
         unreachable_at,
@@ -168,7 +179,7 @@ def ping_due(state: MasterState, agent_id: AgentId, now: float, out: list[Effect
     if agent.pinged:
         agent.missed += 1
         if agent.missed >= state.policy.max_agent_ping_timeouts:
-            mark_unreachable(state, agent_id, now, out)
+            mark_unreachable(state, agent_id, "health check timed out", now, out)
             return
     agent.pinged = True
     if agent.link is not None:
@@ -185,10 +196,14 @@ def not_back(state: MasterState, agent_id: AgentId, now: float, out: list[Effect
     """The time to return is over for one agent."""
     agent = state.agents.get(agent_id)
     if agent is None or not agent.connected:
-        mark_unreachable(state, agent_id, now, out)
+        limit = format_duration(state.policy.agent_reregister_timeout_s)
+        why = f"agent did not reregister within {limit} after disconnecting"
+        mark_unreachable(state, agent_id, why, now, out)
 
 
 def none_back(state: MasterState, now: float, out: list[Effect]) -> None:
     """The time to return after a failover is over for all agents."""
+    limit = format_duration(state.policy.agent_reregister_timeout_s)
     for agent_id in list(state.recovered):
-        mark_unreachable(state, agent_id, now, out)
+        why = f"did not reregister within {limit} after master failover"
+        mark_unreachable(state, agent_id, why, now, out)

@@ -290,17 +290,19 @@ class Returning:
 
 @dataclass(frozen=True, slots=True)
 class Marking:
-    """An agent (registered or recovered) about to be unreachable."""
+    """An agent (registered or recovered) about to be unreachable; frameworks are told why."""
 
     agent_id: AgentId
     at: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Removing:
-    """An agent that left by its own will."""
+    """An agent that left by its own will; frameworks are told why."""
 
     agent_id: AgentId
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

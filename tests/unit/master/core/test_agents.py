@@ -131,7 +131,8 @@ def test_a_new_agent_at_an_old_address_replaces_the_old_one() -> None:
     made = world.durable()
     assert list(world.state.agents) == ["M-S1"]
     (status,) = updates_in(made)
-    assert status.state is State.TASK_GONE_BY_OPERATOR
+    assert (status.state, status.reason) == (State.TASK_LOST, Reason.REASON_AGENT_REMOVED)
+    assert status.message == "Agent h0 removed: a new agent registered at the same address"
     assert "FAILURE" in kinds(made)
     assert not framework.tasks
 
@@ -155,6 +156,7 @@ def test_pings_that_nobody_answers_make_an_agent_unreachable() -> None:
     (status,) = updates_in(made)
     assert status.state is State.TASK_UNREACHABLE and status.uuid is None
     assert status.reason is Reason.REASON_AGENT_REMOVED
+    assert status.message == "health check timed out"
     assert status.unreachable_time == m.TimeInfo(nanoseconds=int(world.now * 1e9))
     assert world.state.unreachable == {"M-S0": world.now}
     assert list(framework.unreachable) == ["t"] and not framework.tasks
