@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@
 #define MAX_UNREAD (64u << 20) /* a client that does not read is cut off here */
 #define STOP_ROUNDS 20
 #define STRANGERS 1024
+#define CHASE 100
 typedef unsigned long long u64;
 typedef struct { char *p; size_t n, cap; } buf;
 enum { S_STARTING, S_RUNNING, S_EXITED, S_FAILED, S_ORPHANED, S_LOST };
@@ -56,15 +58,15 @@ typedef struct task {
     char id[];
 } task;
 typedef struct conn { int kind, fd, dead, writing; u64 no; buf in, out; struct conn *next; } conn;
-typedef struct { pid_t pid, ppid, pgrp, sid; int state, threads, done, stopped; long rss;
+typedef struct { pid_t pid, ppid, pgrp, sid; int state, threads, stopped; long rss;
                  u64 start, ut, st, cut, cst; task *owner; } proc;
 typedef struct { task *t; u64 conn, seq, ut, st, rss, procs, threads; } want;
 
-static int ep, journal = -1, lockfd, use_all;
+static int ep, journal = -1, lockfd, use_all, pass, journal_torn;
 static pid_t self;
 static const char *journal_path, *socket_path;
 static buf jbuf;
-static u64 next_conn = 1, launches, failures, journal_lines, journal_errors, rounds;
+static u64 next_conn = 1, launches, failures, journal_lines, journal_errors, rounds, next_pass;
 static size_t ntasks, nlive, ndestroying, nbuckets = 1024;
 static task **by_id, **by_pid, *garbage;
 static conn *conns;
@@ -85,11 +87,12 @@ static void drop_fd(int fd) {  /* a child that has not exec'ed yet keeps it open
     epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
     close(fd);
 }
-static u64 now_ms(void) {
+static u64 now_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (u64)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (u64)t.tv_sec * 1000000 + (u64)t.tv_nsec / 1000;
 }
+static u64 now_ms(void) { return now_us() / 1000; }
 
 /* ---- the table of tasks, by id and by leader's pid ---- */
 static size_t hash_id(const char *s) {
@@ -153,6 +156,7 @@ static void drop_task(task *t) {  /* freed at the end of the turn: events may st
     if (t->pid) unlink_pid(t);
     if (t->destroying) ndestroying--;
     for (size_t i = 0; i < nknown; i++) if (known[i].owner == t) known[i].owner = NULL;
+    now_n = old_n = 0;  /* their rows may point here */
     ntasks--;
     t->garbage = garbage;
     garbage = t;
@@ -176,9 +180,16 @@ static void note_task(task *t) {
         note("X %s %d %llu %llu %llu\n", t->id, t->status, t->utime, t->stime, t->maxrss);
     if (t->state == S_FAILED) note("E %s %d %d\n", t->id, t->status, t->stage);
 }
-static void flush_journal(void) {
-    if (jbuf.n && write(journal, jbuf.p, jbuf.n) != (ssize_t)jbuf.n) journal_errors++;
+static int write_journal(int fd) {  /* 0: all of jbuf is in the file */
+    size_t at = 0;
+    for (ssize_t n; at < jbuf.n && (n = write(fd, jbuf.p + at, jbuf.n - at)) > 0;) at += (size_t)n;
+    int torn = at < jbuf.n;
     jbuf.n = 0;
+    journal_errors += (u64)torn;
+    return torn;
+}
+static void flush_journal(void) {
+    if (jbuf.n && write_journal(journal)) journal_torn = 1;  /* written anew, once there is room */
 }
 static void boot_id(char out[64]) {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -192,15 +203,22 @@ static void compact_journal(void) {
     snprintf(tmp, sizeof tmp, "%s.new", journal_path);
     int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) { journal_errors++; return; }
-    if (journal >= 0) { flush_journal(); close(journal); }
-    journal = fd;
+    jbuf.n = 0;  /* the tasks themselves say all of it */
     journal_lines = 0;
     boot_id(boot);
     note("B %s\n", boot);
     for (size_t i = 0; i < nbuckets; i++)
         for (task *t = by_id[i]; t; t = t->next_id) note_task(t);
-    flush_journal();
-    if (rename(tmp, journal_path)) journal_errors++;
+    if (write_journal(fd) || rename(tmp, journal_path)) {  /* the old one tells more */
+        journal_errors++;
+        journal_torn = 1;
+        close(fd);
+        unlink(tmp);
+        return;
+    }
+    if (journal >= 0) close(journal);
+    journal = fd;
+    journal_torn = 0;
 }
 
 /* ---- /proc ---- */
@@ -243,71 +261,90 @@ static task *marked(pid_t pid) {  /* whose marker the environment of `pid` carri
         if (!strncmp(s, MARKER, sizeof MARKER - 1)) return find_id(s + sizeof MARKER - 1);
     return NULL;
 }
-static task *direct(proc *p) {  /* owner by what the process itself shows, not by its parent */
+static task *direct(const proc *p) {  /* owner by what the process itself shows, not by its parent */
     task *t = find_pid(p->pid);
     if (t && t->start == p->start && t->state != S_EXITED && t->state != S_LOST) return t;
     if (p->ppid == self && (t = find_pid(p->sid))) return t;
     return p->ppid == self || use_all ? marked(p->pid) : NULL;
 }
-static void snapshot(void) {  /* every process of the host, each with the task it belongs to */
-    proc *sp = old_p; size_t sc = old_cap;
-    old_p = now_p; old_n = now_n; old_cap = now_cap;
-    now_p = sp; now_cap = sc; now_n = 0;
-    DIR *d = opendir("/proc");
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
-        if (!isdigit((unsigned char)e->d_name[0])) continue;
-        if (now_n == now_cap) { now_cap = now_cap * 2 + 512; now_p = need(realloc(now_p, now_cap * sizeof *now_p)); }
-        if (read_stat(atoi(e->d_name), &now_p[now_n])) now_n++;
-    }
-    if (d) closedir(d);
-    qsort(now_p, now_n, sizeof *now_p, by_number);
-    for (size_t i = 0; i < now_n; i++) {
-        proc *q = &now_p[i], *up;
-        task *t = NULL;
-        for (; q && !q->done && q->pid != self && !(t = direct(q)); q = up)
-            up = q->ppid > 1 && q->ppid != self ? lookup(now_p, now_n, q->ppid) : NULL;
-        if (q && q->done) t = q->owner;
-        for (q = &now_p[i]; q && !q->done && q->pid != self; q = up) {
-            q->done = 1;
-            q->owner = t;
-            if (t && q->pid == t->pid) break;  /* nothing above the leader is the task's */
-            up = q->ppid > 1 && q->ppid != self ? lookup(now_p, now_n, q->ppid) : NULL;
-            if (t && direct(q) == t) break;
-        }
-    }
-}
 static int send_to(const proc *p, int sig) {  /* safe against reuse of the number */
     proc again;
     int fd = (int)syscall(SYS_pidfd_open, p->pid, 0), r = -1;
-    if (fd < 0 && errno != ENOSYS) return -1;
+    if (fd < 0 && errno == ESRCH) return -1;  /* without it (an old kernel, no descriptor left) kill must do */
     if (read_stat(p->pid, &again) && again.start == p->start)
         r = fd < 0 ? kill(p->pid, sig) : (int)syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0);
     if (fd >= 0) close(fd);
     return r;
 }
 static int gone(int state) { return state == 'Z' || state == 'X' || state == 'x'; }
+static task *owner_of(const proc *p, int depth) {
+    proc up, *q;
+    task *t = p->pid == self ? NULL : direct(p);
+    if (t || p->pid == self || p->ppid <= 1 || p->ppid == self || depth > 1000) return t;
+    if ((q = lookup(now_p, now_n, p->ppid))) return q->owner;  /* read in this very look: not reused */
+    return read_stat(p->ppid, &up) ? owner_of(&up, depth + 1) : NULL;
+}
+static int look_at(pid_t pid, int stopping) {  /* one more row, if there is such a process; 1: stopped by this */
+    if (now_n && pid <= now_p[now_n - 1].pid) return 0;
+    if (now_n == now_cap) { now_cap = now_cap * 2 + 512; now_p = need(realloc(now_p, now_cap * sizeof *now_p)); }
+    proc *was = lookup(old_p, old_n, pid), *p = &now_p[now_n];
+    if (stopping && was && was->stopped == pass) { *p = *was; now_n++; return 0; }
+    int fd = stopping ? (int)syscall(SYS_pidfd_open, pid, 0) : -1, fresh = 0;  /* first: `p` is then this one */
+    if (read_stat(pid, p)) {
+        p->owner = was && was->owner && was->start == p->start ? was->owner : owner_of(p, 0);
+        now_n++;
+        if (stopping && p->owner && p->owner->destroying && !gone(p->state))
+            fresh = !(fd < 0 ? send_to(p, SIGSTOP) : (int)syscall(SYS_pidfd_send_signal, fd, SIGSTOP, NULL, 0));
+        if (fresh) p->stopped = pass;
+    }
+    if (fd >= 0) close(fd);
+    return fresh;
+}
+static pid_t last_pid(void) {  /* the number that the kernel gave last */
+    char text[128], *s;
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    text[n < 0 ? 0 : n] = 0;
+    return (s = strrchr(text, ' ')) ? (pid_t)atoi(s) : 0;
+}
+/* Every process of the host, each with the task it belongs to; /proc is listed by number. When
+ * stopping, a process of a task being destroyed is stopped as soon as it is seen, and not read again
+ * in that pass; then come those born meanwhile, so that one that forks and leaves is caught. */
+static int snapshot(int stopping) {
+    int fresh = 0;
+    proc *sp = old_p; size_t sc = old_cap;
+    old_p = now_p; old_n = now_n; old_cap = now_cap;
+    now_p = sp; now_cap = sc; now_n = 0;
+    DIR *d = opendir("/proc");
+    struct dirent *e;
+    while (d && (e = readdir(d))) if (isdigit((unsigned char)e->d_name[0])) fresh += look_at(atoi(e->d_name), stopping);
+    if (d) closedir(d);
+    for (pid_t i = 0, last, seen = 0; fresh && i < CHASE && (last = last_pid()) != seen; i++, seen = last)
+        for (pid_t pid = last > 3 ? last - 3 : 1; pid < last + 2; pid++) fresh += look_at(pid, 1);
+    return fresh;
+}
+static int maybe_orphan(pid_t pid) {
+    task *t = find_pid(pid);
+    if (t && is_live(t)) return 0;
+    size_t i = 0;
+    while (i < nknown && known[i].pid != pid) i++;
+    return i == nknown || (known[i].owner && known[i].owner->destroying);
+}
 static int orphans(void) {  /* 0: no child of ours can belong to a task that is being destroyed */
-    static char text[1 << 20];
-    char path[64], *s = text, *end;
+    char path[64], text[4096];
+    int found = 0, pid = 0;
     snprintf(path, sizeof path, "/proc/self/task/%d/children", self);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 1;
-    size_t n = 0;
     ssize_t got;
-    while (n < sizeof text - 1 && (got = read(fd, text + n, sizeof text - 1 - n)) > 0) n += (size_t)got;
+    while (!found && (got = read(fd, text, sizeof text)) > 0)  /* a number may go on in the next part */
+        for (ssize_t i = 0; i < got && !found; i++) {
+            if (isdigit((unsigned char)text[i])) pid = pid * 10 + text[i] - '0';
+            else { found = pid && maybe_orphan(pid); pid = 0; }
+        }
     close(fd);
-    if (n == sizeof text - 1) return 1;
-    text[n] = 0;
-    for (;; s = end) {
-        long pid = strtol(s, &end, 10);
-        if (end == s) return 0;
-        task *t = find_pid((pid_t)pid);
-        if (t && is_live(t)) continue;
-        size_t i = 0;
-        while (i < nknown && known[i].pid != pid) i++;
-        if (i == nknown || (known[i].owner && known[i].owner->destroying)) return 1;
-    }
+    return found || got < 0;
 }
 
 /* ---- answers ---- */
@@ -370,7 +407,8 @@ static void child(plan *p, int fd) {  /* never returns: becomes the task or repo
     for (s = p->rlimits; *s; s = *end ? end + 1 : end) {
         struct rlimit r;
         int which = (int)strtol(s, &end, 10);
-        r.rlim_cur = strtoull(end + 1, &end, 10);
+        if (*end == ':') r.rlim_cur = strtoull(end + 1, &end, 10);
+        if (*end != ':') { errno = EINVAL; die(fd, T_RLIMIT); }
         r.rlim_max = strtoull(end + 1, &end, 10);
         if (setrlimit((__rlimit_resource_t)which, &r)) die(fd, T_RLIMIT);
     }
@@ -404,6 +442,7 @@ static void fail(task *t, int stage, int err) {
     failures++;
     note("E %s %d %d\n", t->id, err, stage);
 }
+static void settle(task *t);
 static void launch(conn *c, u64 seq, plan *p) {
     int fds[2];
     task *t = find_id(p->id);
@@ -433,8 +472,9 @@ static void launch(conn *c, u64 seq, plan *p) {
     t->start = read_stat(pid, &info) ? info.start : 0;
     t->pipe = fds[0];
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
-    epoll_ctl(ep, EPOLL_CTL_ADD, fds[0], &ev);
+    int unseen = epoll_ctl(ep, EPOLL_CTL_ADD, fds[0], &ev);
     note("L %s %d %llu\n", t->id, pid, t->start);
+    if (unseen) settle(t);  /* waits for the exec: rather that than never to hear of it */
 }
 static void settle(task *t) {  /* the child has exec'ed, or says why it could not */
     int word[2];
@@ -490,32 +530,20 @@ static void finish_destroyed(int snapped) {
 static void check_orphaned(void);
 static void destroy_pass(void) {
     int fresh = 1;
-    if (!orphans()) finish_destroyed(0);
-    if (!ndestroying) return;
     set_scope();
     check_orphaned();
     for (size_t i = 0; i < nbuckets; i++)
         for (task *t = by_id[i]; t; t = t->next_id)
             if (t->destroying && is_live(t)) kill(-t->pid, SIGSTOP);  /* one group at one instant */
-    now_n = 0;
-    for (int round = 0; fresh && round < STOP_ROUNDS; round++) {
-        fresh = 0;
-        snapshot();
-        for (size_t i = 0; i < nbuckets; i++) for (task *t = by_id[i]; t; t = t->next_id) t->members = 0;
-        for (size_t i = 0; i < now_n; i++) {
-            proc *p = &now_p[i], *was;
-            if (!p->owner || !p->owner->destroying || gone(p->state)) continue;
-            p->owner->members++;
-            was = lookup(old_p, old_n, p->pid);
-            p->stopped = was && was->start == p->start && was->stopped;
-            if (p->stopped) continue;
-            p->stopped = 1;
-            fresh = 1;
-            send_to(p, SIGSTOP);
-        }
+    pass++;
+    for (int round = 0; fresh && round < STOP_ROUNDS; round++) fresh = snapshot(1);
+    for (size_t i = 0; i < nbuckets; i++) for (task *t = by_id[i]; t; t = t->next_id) t->members = 0;
+    for (size_t i = 0; i < now_n; i++) {
+        proc *p = &now_p[i];
+        if (!p->owner || !p->owner->destroying || gone(p->state)) continue;
+        p->owner->members++;
+        send_to(p, SIGKILL);
     }
-    for (size_t i = 0; i < now_n; i++)
-        if (now_p[i].owner && now_p[i].owner->destroying && !gone(now_p[i].state)) send_to(&now_p[i], SIGKILL);
     rounds++;
     nknown = 0;
     for (size_t i = 0; i < now_n && nknown < STRANGERS; i++)
@@ -529,7 +557,7 @@ static int signal_task(task *t, int sig, const char *scope) {
     int sent = 0;
     if (!strcmp(scope, "tree") || t->state == S_ORPHANED) {
         set_scope();
-        snapshot();
+        snapshot(0);
         for (size_t i = 0; i < now_n; i++)
             if (now_p[i].owner == t && !gone(now_p[i].state) && (strcmp(scope, "leader") || now_p[i].pid == t->pid))
                 sent += !send_to(&now_p[i], sig);
@@ -542,7 +570,7 @@ static int signal_task(task *t, int sig, const char *scope) {
 static void answer_usage(void) {
     long hz = sysconf(_SC_CLK_TCK), page = sysconf(_SC_PAGESIZE);
     set_scope();
-    snapshot();
+    snapshot(0);
     for (size_t w = 0; w < nwants; w++) if (wants[w].t) wants[w].t->members = (int)w;
     for (size_t i = 0; i < now_n; i++) {
         proc *p = &now_p[i];
@@ -635,6 +663,7 @@ static void request(conn *c, char **f, size_t n) {
         t->dconn = c->no;
         t->dseq = seq;
         rounds = 0;
+        next_pass = 0;
     } else if (!strcmp(k, "FORGET")) {
         if (t && (is_live(t) || t->state == S_ORPHANED)) { answer(c, "REFUSED|%llu|the container %s still runs", seq, id); return; }
         if (t && !t->ghost) { note("F %s\n", id); drop_task(t); }
@@ -691,7 +720,7 @@ static void welcome(int lfd) {
     *c = (conn){.kind = K_CONN, .fd = fd, .no = next_conn++, .next = conns};
     conns = c;
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+    if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev)) c->dead = 1;
 }
 static void load_journal(void) {
     char line[512], id[256], boot[64], was[64] = "";
@@ -771,14 +800,13 @@ int main(int argc, char **argv) {
     sigprocmask(SIG_SETMASK, &chld, NULL);
     int sfd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK), lk = K_LISTEN, sk = K_SIGNAL;
     ep = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &lk}, got[256];
-    epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &ev);
-    ev.data.ptr = &sk;
-    epoll_ctl(ep, EPOLL_CTL_ADD, sfd, &ev);
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &lk}, ev2 = {.events = EPOLLIN, .data.ptr = &sk}, got[256];
+    if (sfd < 0 || ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &ev) || epoll_ctl(ep, EPOLL_CTL_ADD, sfd, &ev2)) return 1;
     load_journal();
     u64 alone_since = now_ms(), ticked = 0;
     for (;;) {
-        int wait = ndestroying ? (rounds < 100 ? 10 : 200) : 1000;
+        u64 due = ndestroying ? now_us() : 0;
+        int wait = !ndestroying ? 1000 : next_pass > due ? (int)((next_pass - due) / 1000) + 1 : 0;
         int n = epoll_wait(ep, got, 256, wait);
         for (int i = 0; i < n; i++) switch (*(int *)got[i].data.ptr) {
             case K_LISTEN: welcome(lfd); break;
@@ -787,9 +815,24 @@ int main(int argc, char **argv) {
             case K_PIPE: settle(got[i].data.ptr); break;
         }
         if (nwants) answer_usage();
-        if (ndestroying) { reap(); destroy_pass(); }
+        if (ndestroying) {
+            reap();
+            if (!orphans()) finish_destroyed(0);
+        }
+        if (ndestroying && now_us() >= next_pass) {  /* ahead of whatever floods the host */
+            u64 began = now_us();
+            int urgent = !sched_setscheduler(0, SCHED_RR, &(struct sched_param){.sched_priority = 1});
+            destroy_pass();
+            if (urgent) sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
+            next_pass = now_us();  /* who was killed needs the processor as well */
+            next_pass += rounds < 100 ? next_pass - began + 1000 : 200000;
+        }
         u64 now = now_ms();
-        if (now - ticked >= 1000) { ticked = now; check_orphaned(); }
+        if (now - ticked >= 1000) {
+            ticked = now;
+            check_orphaned();
+            if (journal_torn) compact_journal();
+        }
         if (journal_lines > 20000 + 4 * ntasks) compact_journal();
         flush_journal();  /* before the answers: what the agent hears is already written */
         for (conn **q = &conns, *c; (c = *q);) {

@@ -348,3 +348,36 @@ def test_left_alone_it_ends(launcher: Launcher) -> None:
     launcher.sock.close()
     until(lambda: not alive(pid) and not launcher.socket.exists(), "the launcher's end")
     launcher.start()
+
+
+SWARM = """
+import os, sys, time
+for _ in range(300):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(60)
+        os._exit(0)
+    os.wait()
+for _ in range(2):
+    if os.fork() == 0:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if os.fork(): os._exit(0)
+            os.setsid()
+        os._exit(0)
+open(sys.argv[1], "w").close()
+time.sleep(60)
+"""
+
+
+def test_destroy_catches_a_swarm_and_who_runs_away_by_forking(launcher: Launcher) -> None:
+    """Hundreds of orphans, each in a session of its own, and processes that never stay."""
+    ready = launcher.directory / "ready"
+    launcher.launch("a", PYTHON, "-S", "-E", "-c", SWARM, str(ready))
+    launcher.launch("other", "/bin/sleep", "60")
+    until(ready.exists, "the swarm")
+    assert int(launcher.ask("USAGE", "a")[6]) > 300
+    assert launcher.ask("DESTROY", "a")[0] == "DESTROYED"
+    assert launcher.ask("USAGE", "a")[6] == "0"
+    assert launcher.entries()["other"][0] == "running"
