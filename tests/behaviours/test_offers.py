@@ -99,7 +99,7 @@ def gpu_agent(cluster: RunningCluster) -> Iterator[ExtraAgent]:
     yield agent
     if agent.process.poll() is None:
         agent.stop()
-    else:
+    elif agent.process.returncode < 0:
         # A test killed it: only its next process can end what is left of it.
         start_agent(cluster, "gpus", *GPU_FLAGS, port=agent.port).stop()
     wait_until(lambda: agent.registered() is None, "the agent has left")
@@ -136,6 +136,27 @@ def test_offers_of_an_agent_whose_connection_breaks_are_rescinded_at_once(
     framework.wait(lambda: offer["id"]["value"] in framework.rescinded(), "RESCIND")
     framework.launch(offer, task(offer, "late"))
     assert framework.until("late", "TASK_DROPPED")["reason"] == "REASON_INVALID_OFFERS"
+
+
+def test_tasks_of_an_agent_that_leaves_for_good_are_lost(gpu_agent: ExtraAgent, join: Any) -> None:
+    """LOST to every framework, when an operator ends the agent; FAILURE names the agent."""
+    framework = join(capabilities=GPUS, checkpoint=True)
+    agent = gpu_agent.registered()
+    assert agent is not None
+    offer = framework.wait(
+        lambda: [one for one in framework.offers() if one["agent_id"]["value"] == agent["id"]],
+        "an offer of the agent",
+    )[0]
+    framework.launch(offer, task(offer, "t", "sleep 1000"))
+    framework.until("t", "TASK_RUNNING")
+    gpu_agent.stop()
+    failure = framework.wait(lambda: framework.events("FAILURE"), "FAILURE")[0]["failure"]
+    assert failure == {"agent_id": {"value": agent["id"]}}
+    status = framework.until("t", "TASK_LOST")
+    assert (status["source"], status["reason"]) == ("SOURCE_MASTER", "REASON_AGENT_REMOVED")
+    assert status["message"] == "Agent localhost removed: the agent unregistered"
+    framework.reconcile(("t", agent["id"]))
+    framework.until("t", "TASK_UNKNOWN")
 
 
 def test_offers_of_a_role_whose_weight_changes_are_rescinded(
