@@ -141,7 +141,7 @@ class BenchCluster:
     def _answers(self) -> bool:
         try:
             with self.client() as client:
-                return client.request("GET", "/health").status == 200
+                return client.request("GET", "/readyz").status == 200
         except OSError:
             return False
 
