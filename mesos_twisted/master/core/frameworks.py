@@ -238,8 +238,11 @@ def update(state: MasterState, event: FrameworkUpdated, out: list[Effect]) -> No
     if info.principal is None and framework.info.principal is not None:
         info = msgspec.structs.replace(info, principal=framework.info.principal)
     suppressed, constraints = event.update.suppressed_roles, event.update.offer_constraints
+    changed = info != framework.info
     _apply_info(state, framework, info, suppressed, constraints, event.now, out)
-    _tell_agents(state, framework, False, out)
+    if changed:
+        # Suppressed roles and constraints are between the framework and the master alone.
+        _tell_agents(state, framework, False, out)
     published.framework_updated(state, framework, out)
     out.append(REQUEST_ALLOCATION)
 

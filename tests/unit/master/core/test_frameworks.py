@@ -224,6 +224,20 @@ def test_update_framework_checks_what_may_change() -> None:
     assert world.offers(framework) == []
 
 
+def test_agents_hear_of_an_update_only_when_the_info_changed() -> None:
+    """Suppressing a role by UPDATE_FRAMEWORK concerns the master alone."""
+    world = World()
+    framework, agent = world.framework(), world.agent()
+    world.running(framework, agent, "t")
+    same = m.SchedulerCallUpdateFramework(framework_info=framework.info, suppressed_roles=("*",))
+    made = world.do(events.FrameworkUpdated(framework.framework_id, same, world.now))
+    assert sent_to_agents(made) == [] and framework.suppressed == {"*"}
+    named = msgspec.structs.replace(framework.info, name="renamed")
+    update = m.SchedulerCallUpdateFramework(framework_info=named)
+    made = world.do(events.FrameworkUpdated(framework.framework_id, update, world.now))
+    assert sent_to_agents(made) == [agentlink.UpdateFramework(framework=named)]
+
+
 def test_without_a_failover_timeout_everything_ends_with_the_stream() -> None:
     """failover_timeout 0: the framework and its tasks are gone the moment the stream breaks."""
     world = World()
