@@ -56,7 +56,7 @@ class AgentState:
         self.overdrawn = False
         self.has_gpus = False
         self.remote = False
-        self.own = Verdicts()
+        self.own: Verdicts | None = None
         self.alike: Verdicts | None = None
 
     def set_spec(self, spec: AgentSpec, region: str | None) -> None:
@@ -68,7 +68,7 @@ class AgentState:
             spec.zone,
             spec.attributes,
         ):
-            self.own, self.alike = Verdicts(), None
+            self.own = self.alike = None
         self.remote = None not in (spec.region, region) and spec.region != region
         self.set_total(spec.total)
 

@@ -10,7 +10,6 @@ Mesos's hierarchical allocator, its second stage (quota is not decided here).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import inf
 
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.agents import AgentState
@@ -275,15 +274,16 @@ class HierarchicalAllocator:
             self._fill_queue(seed)
         queue = self._queue
         found: list[Allocation] = []
-        left = inf if budget is None else budget
-        while queue and left > 0:
+        left = len(queue) if budget is None else min(budget, len(queue))
+        while left > 0:
             left -= 1
             agent = queue.pop()
             if agent.active and (agent.free or agent.shared):
                 self._offer(agent, found)
-            if judgements.asked:
-                left -= judgements.asked / _JUDGED_PER_AGENT
-                judgements.asked = 0
+            if judgements.asked >= _JUDGED_PER_AGENT:
+                if budget is not None:
+                    left -= judgements.asked // _JUDGED_PER_AGENT
+                judgements.asked %= _JUDGED_PER_AGENT
         return found
 
     def next_deadline(self, now: float) -> float | None:

@@ -32,7 +32,8 @@ class Judgements:
         stale = self._clients.take_stale()
         if stale:
             for agent in agents:
-                agent.own.forget(stale)
+                if agent.own is not None:
+                    agent.own.forget(stale)
             for verdicts in self._alike.values():
                 verdicts.forget(stale)
 
@@ -47,10 +48,13 @@ class Judgements:
             self._ask(alike, agent, unknown)
         if not by_host:
             return alike.excluded
-        unknown = by_host & ~agent.own.judged
+        own = agent.own
+        if own is None:
+            own = agent.own = Verdicts()
+        unknown = by_host & ~own.judged
         if unknown:
-            self._ask(agent.own, agent, unknown)
-        return alike.excluded | agent.own.excluded
+            self._ask(own, agent, unknown)
+        return alike.excluded | own.excluded
 
     def _verdicts_of(self, agent: AgentState) -> Verdicts:
         likeness = (agent.spec.region, agent.spec.zone, agent.spec.attributes)
