@@ -100,7 +100,8 @@ class AgentService:
             reactor,
             reactor.getThreadPool(),
             self._timers,
-            Path(config.runtime_dir),
+            # The launcher starts elsewhere; a relative path would lead it astray.
+            Path(os.path.abspath(config.runtime_dir)),
             isolation=config.isolation,
             launcher_dir=None if config.launcher_dir is None else Path(config.launcher_dir),
             enforce_disk_quota=config.enforce_container_disk_quota,
