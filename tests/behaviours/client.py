@@ -169,7 +169,7 @@ class Framework:
 
     def wait(self, ready: Any, what: str) -> Any:
         """What `ready()` gives once it is true."""
-        return wait_until(ready, f"{what} (last: {self.stream.records[-2:]!r})", 25)
+        return wait_until(ready, f"{what} (last: {self.stream.records[-2:]!r})", 45)
 
     def an_offer(self, after: int = 0) -> Document:
         """The first offer beyond the first `after` ones."""
@@ -185,6 +185,7 @@ class Framework:
             return found[-1] if found else None
 
         status: Document = self.wait(look, f"{state} of {task_id}")
+        self.acknowledge()  # it may have come after the last acknowledgement
         return status
 
     # Calls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -48,6 +49,11 @@ class ExtraAgent:
         found = [one for one in agents if one["port"] == self.port and one["active"]]
         return found[0] if found else None
 
+    def up(self) -> Document | None:
+        """The same; raises AssertionError when its process has ended."""
+        assert self.process.poll() is None, self.cluster.logs()
+        return self.registered()
+
     def stop(self, signo: int = signal.SIGUSR1) -> None:
         """End it; SIGUSR1 ends its tasks too and takes it out of the master's tables."""
         if self.process.poll() is None:
@@ -59,7 +65,7 @@ def start_agent(
     cluster: RunningCluster, name: str, *flags: str, port: int | None = None
 ) -> ExtraAgent:
     """A third agent that is registered."""
-    work, port = cluster.root / "work" / name, port or free_port(25051)
+    work, port = cluster.root / "work" / name, port or free_port(random.randrange(20000, 30000))
     work.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mesos_twisted", "agent", f"--master={cluster.master}"]
     command += [
@@ -79,7 +85,7 @@ def start_agent(
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     agent = ExtraAgent(cluster, process, command, port)
     try:
-        wait_until(agent.registered, f"{name} is registered")
+        wait_until(agent.up, f"{name} is registered", 60)
     except AssertionError:
         agent.stop(signal.SIGKILL)
         raise
