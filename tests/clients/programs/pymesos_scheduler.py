@@ -116,6 +116,17 @@ def offers_of_two_agents(scheduler, driver):
     return sorted(by_agent.values(), key=lambda offer: offer["hostname"])
 
 
+def roomy_offer(scheduler, driver):
+    """An offer with room for two tasks; what an ended task leaves is offered at once, by itself."""
+    while True:
+        (offers,) = scheduler.expect("more offers", ("offers", any_value))
+        for offer in offers:
+            cpus = [r["scalar"]["value"] for r in offer["resources"] if r["name"] == "cpus"]
+            if sum(cpus) >= 1:
+                return offer
+            driver.declineOffer(offer["id"], filters={"refuse_seconds": 0})
+
+
 framework = {
     "user": getpass.getuser(),
     "name": "pymesos",
@@ -146,10 +157,10 @@ _, finished = scheduler.expect(
 result = decode_data(finished["data"]).decode()
 
 # Command tasks without an executor.
-(offers,) = scheduler.expect("more offers", ("offers", any_value))
-good = task(offers[0], "good", command={"value": "echo good; true"})
-bad = task(offers[0], "bad", command={"value": "exit 3"})
-driver.launchTasks(offers[0]["id"], [good, bad], filters={"refuse_seconds": 1})
+offer = roomy_offer(scheduler, driver)
+good = task(offer, "good", command={"value": "echo good; true"})
+bad = task(offer, "bad", command={"value": "exit 3"})
+driver.launchTasks(offer["id"], [good, bad], filters={"refuse_seconds": 1})
 _, failed = scheduler.expect(
     "command tasks end", state("good", "TASK_FINISHED"), state("bad", "TASK_FAILED")
 )
