@@ -134,7 +134,7 @@ class LocalCluster:
             f"--master={self.master}",
             f"--port={port}",
             f"--work_dir={work}",
-            f"--runtime_dir={work}/run",
+            f"--runtime_dir={self.layout.runtime(name)}",
             f"--http_credentials={self.layout.credentials}",
             *self._tls(name),
         ]
@@ -213,6 +213,7 @@ class LocalCluster:
         agents = [self._daemons[n] for n in self.layout.agent_names() if n in self._daemons]
         await self._end(agents, signal.SIGUSR1)
         await self._end([d for d in self._daemons.values() if d.alive], signal.SIGTERM)
+        shutil.rmtree(self.layout.far, ignore_errors=True)
         self._timers.cancel_all()
         await self.http.close()
 

@@ -8,10 +8,13 @@ what the first one made; certificates close to their end are made again.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import random
 import secrets
 import socket
+import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,8 @@ from mesos_twisted.security.net.files import create_private
 CLUSTER = "local"
 #: Ports to choose from when the usual ones are taken.
 CHOICE = range(12000, 30000)
+#: A socket's path has at most 107 bytes (unix(7)), and the sockets' names need some of them.
+LONGEST_RUNTIME = 83
 RENEW_BEFORE = datetime.timedelta(days=2)
 
 
@@ -68,6 +73,19 @@ class Layout:
     def work(self, name: str) -> Path:
         return self.root / "work" / name
 
+    def runtime(self, name: str) -> Path:
+        """Where an agent's sockets are: below `root`, or elsewhere when that path is too long."""
+        near = self.work(name) / "run"
+        if len(os.fsencode(near)) <= LONGEST_RUNTIME:
+            return near
+        return self.far / name
+
+    @property
+    def far(self) -> Path:
+        """A short directory for the sockets of a cluster whose own one is deep."""
+        mark = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return Path(tempfile.gettempdir(), f"mesos-twisted-{os.geteuid()}-{mark}")
+
     def agent_names(self) -> list[str]:
         return [f"agent-{number}" for number in range(1, self.agents + 1)]
 
@@ -82,6 +100,8 @@ def prepare(layout: Layout) -> None:
         raise UnavailableError(
             f"Cannot use {layout.root} for the cluster: {error.strerror}; choose another --dir"
         ) from None
+    if any(layout.far in layout.runtime(name).parents for name in layout.agent_names()):
+        _make_own(layout.far)
     if not layout.ca.exists():
         authority.make_authority(layout.certs, CLUSTER)
     hosts = sorted({"localhost", "127.0.0.1", socket.gethostname()})
@@ -102,6 +122,14 @@ def prepare(layout: Layout) -> None:
         layout.credentials.unlink(missing_ok=True)
         create_private(layout.credentials, f"operator {hashed}\n".encode())
         create_private(layout.operator_secret, f"{secret}\n".encode())
+
+
+def _make_own(path: Path) -> None:
+    """A directory that is ours, in a place where anybody may have put one before."""
+    path.mkdir(mode=0o711, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UnavailableError(f"{path} belongs to somebody else; choose a shorter --dir")
 
 
 def _ends_soon(path: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mesos_twisted.local.layout import Layout
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
 pytestmark = pytest.mark.system
@@ -39,7 +40,9 @@ def texts(folder: Path) -> list[Path]:
 
 def test_once_counts_words_on_both_agents_and_ends(tmp_path: Path) -> None:
     files = texts(tmp_path / "texts")
-    process = demo(tmp_path / "cluster", "--once", *map(str, files))
+    # Deeper than a socket's path may be.
+    root = tmp_path / ("deep" * 20) / "cluster"
+    process = demo(root, "--once", *map(str, files))
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 0, output
     expected: Counter[str] = Counter()
@@ -48,8 +51,9 @@ def test_once_counts_words_on_both_agents_and_ends(tmp_path: Path) -> None:
     total, different = sum(expected.values()), len(expected)
     assert f"result: {total} words, {different} different ones, counted on 2 agents" in output
     assert f"{expected['the']:>8}  the" in output
-    left = RunningCluster(tmp_path / "cluster", process, "")
+    left = RunningCluster(root, process, "")
     wait_until(lambda: not left.processes(), "no process is left", 10)
+    assert not Layout(root, 2).far.exists()
 
 
 def test_once_says_why_it_failed(tmp_path: Path) -> None:
