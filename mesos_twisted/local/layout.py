@@ -138,13 +138,13 @@ def _ends_soon(path: Path) -> bool:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port of loopback if it is free, else a free one that nobody gets by chance.
+    """The preferred port of loopback if it is free (0: none), else a free one, taken by chance.
 
     Ports below the kernel's range for outgoing connections are not handed out between this look
     and the daemon's.
     """
     chance = random.SystemRandom()
-    for port in (preferred, *chance.sample(CHOICE, 64)):
+    for port in (*((preferred,) if preferred else ()), *chance.sample(CHOICE, 64)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
