@@ -551,7 +551,8 @@ static void destroy_pass(void) {
             known[nknown].pid = now_p[i].pid;
             known[nknown++].owner = now_p[i].owner;
         }
-    finish_destroyed(1);
+    /* a child that this look did not see may be one that forks and leaves: look again */
+    if (nknown == STRANGERS || rounds > 100 || !orphans()) finish_destroyed(1);
 }
 static int signal_task(task *t, int sig, const char *scope) {
     int sent = 0;
