@@ -188,20 +188,24 @@ def decline(
     """DECLINE: the framework's own offers among those named are free, with the filter."""
     out.append(notify.count("master/messages_decline_offers"))
     refuse_s = refusal_of(call.filters)
-    declined = 0
+    stale: list[str] = []
     for offer_id in call.offer_ids:
         offer = framework.offers.get(OfferId(offer_id.value))
         if offer is None:
-            notify.log(
-                out,
-                "warn",
-                "Ignoring decline of offer {offer_id}: it is no longer valid",
-                offer_id=offer_id.value,
-                framework_id=framework.framework_id,
-            )
-            continue
-        discard(state, offer, now, out, refuse_s)
-        declined += 1
+            stale.append(offer_id.value)
+        else:
+            discard(state, offer, now, out, refuse_s)
+    if stale:
+        # Common: the decline crossed its rescind. One line a call, however many there are.
+        notify.log(
+            out,
+            "debug",
+            "Ignoring decline of {count} offers that are no longer valid, first {offer_id}",
+            count=len(stale),
+            offer_id=stale[0],
+            framework_id=framework.framework_id,
+        )
+    declined = len(call.offer_ids) - len(stale)
     if declined and framework.metrics:
         out.append(Count(framework.metrics + "offers/declined", declined))
 
