@@ -62,9 +62,13 @@ class _Daemon(ProcessProtocol):
 class LocalCluster:
     """One master and some agents. `on_trouble(sentence)` is called when one ends unasked."""
 
-    def __init__(self, reactor: Any, layout: Layout, on_trouble: Callable[[str], None]) -> None:
+    def __init__(
+        self, reactor: Any, layout: Layout, on_trouble: Callable[[str], None], port: int = 5050
+    ) -> None:
+        """The master listens on `port` when that is free (0: on any), agents on those after it."""
         self.layout = layout
-        self.master_port = free_port(5050)
+        self.master_port = free_port(port)
+        self._agents_from = port + 1 if port else 0
         self._reactor, self._timers = reactor, Timers(reactor)
         self._on_trouble = on_trouble
         self._daemons: dict[str, _Daemon] = {}
@@ -99,11 +103,11 @@ class LocalCluster:
         """Start all; done when every agent is registered. Raises UnavailableError."""
         self._spawn("master", self._master_arguments())
         await self._until(self._master_answers, "the master", "master")
-        port = 5051
+        port = self._agents_from
         for name in self.layout.agent_names():
             port = free_port(port)
             self._spawn(name, self._agent_arguments(name, port))
-            port += 1
+            port = port + 1 if self._agents_from else 0
         await self._until(self._agents_registered, "the agents", self.layout.agent_names()[0])
 
     def _tls(self, name: str) -> list[str]:

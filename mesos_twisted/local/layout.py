@@ -143,8 +143,10 @@ def free_port(preferred: int) -> int:
     Ports below the kernel's range for outgoing connections are not handed out between this look
     and the daemon's.
     """
-    chance = random.SystemRandom()
-    for port in (*((preferred,) if preferred else ()), *chance.sample(CHOICE, 64)):
+    ports = random.SystemRandom().sample(CHOICE, 64)
+    if preferred:
+        ports.insert(0, preferred)
+    for port in ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

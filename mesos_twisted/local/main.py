@@ -48,12 +48,17 @@ def _options(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"mesos-twisted {name}", description=about[name])
     parser.add_argument("--dir", type=Path, default=Path("cluster"), help="where it keeps things")
     parser.add_argument("--agents", type=int, default=2, help="how many agents (default 2)")
+    parser.add_argument(
+        "--port", type=int, default=5050, help="the master's port if it is free (0: any)"
+    )
     if name == "demo":
         parser.add_argument("--once", action="store_true", help="end when the job has ended")
         parser.add_argument("files", nargs="*", type=Path, help="texts whose words are counted")
     options = parser.parse_args(list(arguments))
     if options.agents < 1:
         parser.error("--agents must be at least 1")
+    if not 0 <= options.port < 65536:
+        parser.error("--port must be from 0 to 65535")
     return options
 
 
@@ -126,7 +131,9 @@ class _Program:
         layout = Layout(self._options.dir.resolve(), self._options.agents)
         say(f"certificates and work directories: {layout.root}")
         prepare(layout)
-        cluster = self._cluster = LocalCluster(self._reactor, layout, self._trouble)
+        cluster = self._cluster = LocalCluster(
+            self._reactor, layout, self._trouble, self._options.port
+        )
         say(f"starting a master and {layout.agents} agents over mutual TLS (logs: {layout.logs})")
         await cluster.start()
         say(f"the cluster is up: {cluster.url}")

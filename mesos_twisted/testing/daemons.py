@@ -17,8 +17,11 @@ from mesos_twisted.local.layout import Layout, free_port, prepare
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
 END_S = 30.0
-#: Asked for first; any other when it is taken.
-FIRST_PORT = 15050
+
+
+def any_port() -> int:
+    """A free port that no other test looking at the same moment is likely to choose."""
+    return free_port(0)
 
 
 @dataclass
@@ -40,14 +43,14 @@ class Daemons(RunningCluster):
         """Certificates made, master and agents started, all agents registered."""
         layout = Layout(root, agents)
         prepare(layout)
-        port = free_port(FIRST_PORT)
+        port = any_port()
         self = cls(root, subprocess.Popen(["true"], text=True), f"https://localhost:{port}")
         self.process.wait()
         flags = [f"--port={port}", f"--credentials={layout.credentials}", "--cluster=local"]
         self._add("master", "master", [*flags, *master])
         self.bring_up("master")
         for name in layout.agent_names():
-            flags = [f"--master={self.master}", f"--port={free_port(FIRST_PORT)}"]
+            flags = [f"--master={self.master}", f"--port={any_port()}"]
             flags += [f"--runtime_dir={root}/work/{name}/run", *agent]
             self._add("agent", name, [*flags, f"--http_credentials={layout.credentials}"])
             self.bring_up(name)

@@ -67,7 +67,7 @@ class RunningCluster:
     ) -> RunningCluster:
         """Start it below `root`. Raises AssertionError with its output when it does not come up."""
         command = [sys.executable, "-m", "mesos_twisted", "local", "--dir", str(root)]
-        command += ["--agents", str(agents), *arguments]
+        command += ["--agents", str(agents), "--port=0", *arguments]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MESOS")}
         process = subprocess.Popen(
             command,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mesos_twisted.local.layout import free_port
+from mesos_twisted.testing.daemons import any_port
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
@@ -74,7 +74,7 @@ def test_what_to_type_works(cluster: RunningCluster, place: Path, document: Path
     if "mesos-twisted master" in script:
         # The document starts a cluster of its own; its ports may be taken here.
         for port in (5050, 5051):
-            script = script.replace(str(port), str(free_port(port + 10_000)))
+            script = script.replace(str(port), str(any_port()))
         script = script.replace("\nexport ", f"\n{UP}export ", 1)
     else:
         script = script.replace("localhost:5050", cluster.master)
