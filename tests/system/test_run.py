@@ -19,7 +19,7 @@ WORD = re.compile(r"[a-z']+")
 
 def demo(root: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "mesos_twisted", "demo", "--dir", str(root), *arguments],
+        [sys.executable, "-m", "mesos_twisted", "demo", "--port=0", "--dir", str(root), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
