@@ -228,7 +228,7 @@ FromMaster: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
 _encoder = msgspec.msgpack.Encoder()
 _from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
 _from_master: msgspec.msgpack.Decoder[FromMaster] = msgspec.msgpack.Decoder(FromMaster)
-#: msgspec tells of bytes that are no UTF-8 by ValueError, and of too deep nesting by RecursionError.
+#: msgspec tells of bytes that are no UTF-8 by ValueError, of deep nesting by RecursionError.
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _TAGS = {
     kind.__struct_config__.tag for union in (FromAgent, FromMaster) for kind in get_args(union)

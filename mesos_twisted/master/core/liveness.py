@@ -63,9 +63,7 @@ def mark_unreachable(
     out.append(notify.count("master/slave_unreachable_scheduled"))
     out.append(notify.count("master/slave_unreachable_completed"))
     notify.log(out, "warn", "Agent {agent_id} is marked unreachable", agent_id=agent_id)
-    number = apply_registry(
-        state, Marking(agent_id, now, why), MarkUnreachable(agent_id, now), out
-    )
+    number = apply_registry(state, Marking(agent_id, now, why), MarkUnreachable(agent_id, now), out)
     state.changing[agent_id] = number
 
 
