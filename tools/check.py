@@ -14,6 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+#: A launcher finds a container's processes by its id wherever they are, and these tests share short
+#: ids: they never run beside each other.
+LAUNCHERS = (
+    "tests/unit/agent/net/test_service_processes.py",
+    "tests/unit/containerizer/test_mesos_processes.py",
+    "tests/unit/containerizer/zygote/test_launcher.py",
+)
 STEPS = (
     ("generated protocol", [sys.executable, "tools/generate_protocol.py", "--check"]),
     ("generated documents", [sys.executable, "tools/generate_docs.py", "--check"]),
@@ -22,7 +29,14 @@ STEPS = (
     ("layers", [str(BIN / "lint-imports")]),
     ("types", [str(BIN / "mypy")]),
     ("clients of others", ["tools/clients.sh"]),
-    ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup"]),
+    ("tests that start launchers", [sys.executable, "-m", "pytest", *LAUNCHERS]),
+    (
+        "tests",
+        [
+            *(sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"),
+            *(f"--ignore={path}" for path in LAUNCHERS),
+        ],
+    ),
 )
 
 
