@@ -29,6 +29,7 @@ STEPS = (
     ("layers", [str(BIN / "lint-imports")]),
     ("types", [str(BIN / "mypy")]),
     ("clients of others", ["tools/clients.sh"]),
+    ("browser", ["tools/browser.sh"]),
     ("tests that start launchers", [sys.executable, "-m", "pytest", *LAUNCHERS]),
     (
         "tests",

@@ -7,6 +7,7 @@ checks the version it follows: a second master on the same file makes both stop,
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,6 +144,8 @@ class SqliteRegistry:
     def _load(self) -> Snapshot:
         try:
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            # Its owner's alone from the first byte; SQLite gives its side files the same mode.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             database = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
             self._database = database
             database.isolation_level = None

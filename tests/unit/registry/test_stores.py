@@ -115,3 +115,12 @@ def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(UnavailableError, match=r"cannot be used.*backup"):
         now(SqliteRegistry(str(path), SameThread()).load())
+
+
+def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
+    """Nobody else on the host reads which agents there are, side files included."""
+    registry = SqliteRegistry(str(tmp_path / "registry.sqlite"), SameThread())
+    registry.load()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    registry.close()
