@@ -74,7 +74,6 @@ class AgentConfig:
     executor_environment_variables: str | None = flag(TEXT, None, "JSON of names and values")
     recover: str = flag(choice("reconnect", "cleanup"), "reconnect", "what to do with old tasks")
     recovery_timeout: float = flag(DURATION, 900.0, "time executors wait for a lost agent")
-    strict: bool = flag(BOOL, True, "unreadable checkpoints stop the agent")
     reconfiguration_policy: str = flag(
         choice("equal", "additive"), "equal", "how resources and attributes may change on restart"
     )
@@ -88,7 +87,6 @@ class AgentConfig:
     container_logger_max_size: int = flag(BYTES, 10 << 20, "stdout and stderr are rotated here")
     container_logger_max_files: int = flag(INT, 3, "rotated files kept for each")
     max_completed_executors_per_framework: int = flag(INT, 150, "finished executors kept")
-    http_heartbeat_interval: float = flag(DURATION, 30.0, "heartbeat of attached streams")
     max_operator_body: int = flag(BYTES, 1 << 20, "largest body of a request")
     max_stream_buffer: int = flag(BYTES, 16 << 20, "a stream this far behind its reader is cut")
     max_unauthenticated_connections: int = flag(INT, 200, "connections still in their handshake")
@@ -105,6 +103,8 @@ _MODULES = "C++ modules cannot be loaded"
 
 #: Flags of Mesos that are accepted and do nothing here.
 WITHOUT_EFFECT = {
+    "http_heartbeat_interval": "no container can be attached to yet",
+    "strict": "an unreadable checkpoint stops the agent, a torn row is skipped and logged",
     "authenticatee": "agents prove themselves by certificate",
     "authentication_backoff_factor": "agents prove themselves by certificate",
     "authentication_timeout_min": "agents prove themselves by certificate",

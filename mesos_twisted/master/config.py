@@ -75,8 +75,6 @@ class MasterConfig:
     agent_ping_timeout: float = flag(DURATION, 15.0, "time an agent has to answer a ping")
     max_agent_ping_timeouts: int = flag(INT, 5, "missed pings after which an agent is unreachable")
     agent_reregister_timeout: float = flag(DURATION, 600.0, "time agents have to return")
-    agent_removal_rate_limit: str | None = flag(TEXT, None, "most removals, like 1/10mins")
-    recovery_agent_removal_limit: str = flag(TEXT, "100%", "most agents lost in a failover")
     max_completed_frameworks: int = flag(INT, 50, "finished frameworks kept for display")
     max_completed_tasks_per_framework: int = flag(INT, 1000, "finished tasks kept for each")
     max_unreachable_tasks_per_framework: int = flag(INT, 1000, "unreachable tasks kept for each")
@@ -84,9 +82,6 @@ class MasterConfig:
     publish_per_framework_metrics: bool = flag(BOOL, True, "count calls and events by framework")
     registry_fetch_timeout: float = flag(DURATION, 60.0, "time to read the registry at start")
     registry_store_timeout: float = flag(DURATION, 20.0, "time for one write of the registry")
-    registry_gc_interval: float = flag(DURATION, 900.0, "how often old agents are forgotten")
-    registry_max_agent_age: float = flag(DURATION, 1209600.0, "how long lost agents are remembered")
-    registry_max_agent_count: int = flag(INT, 102400, "how many lost agents are remembered")
     max_scheduler_body: int = flag(BYTES, 5 << 20, "largest body of a scheduler call")
     max_operator_body: int = flag(BYTES, 1 << 20, "largest body of any other request")
     max_stream_buffer: int = flag(BYTES, 64 << 20, "a stream this far behind its reader is cut")
@@ -102,6 +97,11 @@ class MasterConfig:
 
 #: Flags of Mesos that are accepted and do nothing here.
 WITHOUT_EFFECT = {
+    "recovery_agent_removal_limit": "removals are not limited yet",
+    "agent_removal_rate_limit": "removals are not limited yet",
+    "registry_max_agent_count": "lost agents are remembered for good",
+    "registry_max_agent_age": "lost agents are remembered for good",
+    "registry_gc_interval": "lost agents are remembered for good",
     "quorum": "there is no replicated log; ZooKeeper or SQLite keeps the registry",
     "log_auto_initialize": "there is no replicated log to initialize",
     "registry_strict": "the registry is always strict",
