@@ -1,20 +1,21 @@
 """Our own HTTP/1.1 client: kept connections per origin, answers whole or as streams.
 
-It verifies nothing itself: the SSL context does, with the URL's host as the expected name. It
-follows no redirect (see `leader.py`) and repeats no request, since only the caller knows what may
+It verifies nothing itself: the SSL context does, with the URL's host as the expected name, and the
+`vet` a caller gives, which may want more of the peer's certificate. It follows no redirect (see `leader.py`) and repeats no request, since only the caller knows what may
 be done twice.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from mesos_twisted.clock import Timer, Timers
-from mesos_twisted.errors import MalformedError, UnavailableError
+from mesos_twisted.errors import MalformedError, Problem, UnavailableError
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.client_connection import (
     AnswerLostError,
@@ -176,6 +177,7 @@ class HttpClient:
         idle_s: float = 50.0,
         max_body_bytes: int = 256 * MIB,
         batch: FlushBatch | None = None,
+        vet: Callable[[bytes | None], Problem | None] | None = None,
     ) -> None:
         self._reactor = reactor
         self._contexts = contexts
@@ -185,6 +187,7 @@ class HttpClient:
         self._pipeline = pipeline
         self._connect_timeout_s = connect_timeout_s
         self._idle_s = idle_s
+        self._vet = vet
         self._timers = Timers(reactor)
         self._pools: dict[Origin, Pool] = {}
 
@@ -249,6 +252,7 @@ class HttpClient:
                 self._pipeline,
                 self._connect_timeout_s,
                 self._idle_s,
+                self._vet,
             )
         exchange.timer = self._timers.after(timeout_s, _timed_out, exchange, timeout_s)
         pool.submit(exchange)

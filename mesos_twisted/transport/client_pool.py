@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.errors import Problem
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.client_connection import (
     AnswerLostError,
@@ -57,6 +59,7 @@ class Pool:
         pipeline: int,
         connect_timeout_s: float,
         idle_s: float,
+        vet: Callable[[bytes | None], Problem | None] | None,
     ) -> None:
         self.origin = origin
         self.reactor = reactor
@@ -64,6 +67,7 @@ class Pool:
         self.batch = batch
         self.timers = timers
         self.connect_timeout_s = connect_timeout_s
+        self.vet = vet
         self._size = size
         self._pipeline = pipeline
         self._idle_s = idle_s
@@ -213,7 +217,7 @@ class _Dial(ClientFactory[Any]):
         connection = ClientConnection(str(pool.origin), self._stands, pool.lost)
         if pool.contexts is None:
             return connection
-        client = TLSClient(pool.batch, connection, self._tls_failed)
+        client = TLSClient(pool.batch, connection, self._tls_failed, pool.vet)
         try:
             self._tls = client.connection(pool.contexts, pool.origin.host)
         except Exception as problem:

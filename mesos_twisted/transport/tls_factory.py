@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mesos_twisted.clock import Timer, Timers
-from mesos_twisted.errors import BugError
+from mesos_twisted.errors import BugError, Problem
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.tls import IContextSource, TLSConnection
 from mesos_twisted.transport.tls_failures import HandshakeFailure
@@ -181,7 +181,8 @@ class TLSServerFactory:
 class TLSClient:
     """The owner of one client connection: verifies `server_hostname` and starts `protocol`.
 
-    When the handshake fails `failed(reason, sentence)` is called instead.
+    When the handshake fails `failed(reason, sentence)` is called instead; also when `vet`, given the
+    peer's certificate (DER), finds that the peer is not who was wanted.
     """
 
     def __init__(
@@ -189,11 +190,13 @@ class TLSClient:
         batch: FlushBatch,
         protocol: IProtocol,
         failed: Callable[[HandshakeFailure, str], object],
+        vet: Callable[[bytes | None], Problem | None] | None = None,
     ) -> None:
         self.batch = batch
         self.handshake_bytes = TlsLimits().handshake_bytes
         self._protocol = protocol
         self._failed = failed
+        self._vet = vet
 
     def connection(self, contexts: IContextSource, server_hostname: str) -> TLSConnection:
         """The protocol to put over a TCP transport; raises what the context source raises."""
@@ -209,7 +212,11 @@ class TLSClient:
         raise BugError("A TLS client was asked for a server's context")
 
     def handshaken(self, connection: TLSConnection, alpn: bytes | None) -> IProtocol | None:
-        """The protocol given."""
+        """The protocol given, or None for a peer that is not wanted."""
+        problem = None if self._vet is None else self._vet(connection.peer_certificate())
+        if problem is not None:
+            self._failed(HandshakeFailure.CERTIFICATE, problem.sentence.rstrip("."))
+            return None
         return self._protocol
 
     def handshake_failed(

@@ -10,7 +10,7 @@ treated as a stranger's content. What is in a sandbox this module refuses to kno
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -25,8 +25,9 @@ from mesos_twisted.master.net.operator_api import Result
 from mesos_twisted.protocol.ids import AgentId, ExecutorId, FrameworkId, TaskId, check_id
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import Authorizer, ObjectRef
-from mesos_twisted.security.core.principal import ANONYMOUS, Principal
+from mesos_twisted.security.core.principal import ANONYMOUS, Principal, Role
 from mesos_twisted.security.net import vouching
+from mesos_twisted.security.net.identity import only
 from mesos_twisted.transport.client import ClientResponse, ClientStream, HttpClient
 from mesos_twisted.transport.messages import (
     MIB,
@@ -36,6 +37,7 @@ from mesos_twisted.transport.messages import (
     text_response,
 )
 from mesos_twisted.transport.stream import StreamWriter
+from mesos_twisted.transport.tls import IContextSource
 
 #: Largest listing or piece of a file, and largest download, in bytes.
 ANSWER_BYTES: Final = 4 * MIB
@@ -297,6 +299,17 @@ class _Copy:
         else:
             # A cut connection is the only way left to say that the file is not whole.
             writer.abort(f"The agent's file did not come whole: {reason}")
+
+
+def agents_client(reactor: Any, contexts: IContextSource, cluster: str | None) -> HttpClient:
+    """An HTTP client that speaks to agents of this cluster alone, whatever an address answers."""
+    return HttpClient(
+        reactor,
+        contexts,
+        connections=4,
+        max_body_bytes=ANSWER_BYTES,
+        vet=only(Role.AGENT, cluster),
+    )
 
 
 def _owner(framework: Framework, agent_id: AgentId, executor_id: ExecutorId) -> ObjectRef:

@@ -23,7 +23,7 @@ from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core.decide import decide
 from mesos_twisted.master.core.state import HEARTBEAT_INTERVAL_S, new_state
 from mesos_twisted.master.net import setup
-from mesos_twisted.master.net.agent_files import ANSWER_BYTES, AgentFiles
+from mesos_twisted.master.net.agent_files import AgentFiles, agents_client
 from mesos_twisted.master.net.agent_links import AgentLinks
 from mesos_twisted.master.net.driver import MasterDriver
 from mesos_twisted.master.net.endpoints import Endpoints
@@ -47,7 +47,6 @@ from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.operations import Snapshot
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
-from mesos_twisted.transport.client import HttpClient
 from mesos_twisted.transport.http1 import HttpLimits, HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
@@ -180,7 +179,7 @@ class MasterService:
             state,
             trust.authorizer,
             trust.readonly.otherwise,
-            HttpClient(reactor, trust.contexts, connections=4, max_body_bytes=ANSWER_BYTES),
+            agents_client(reactor, trust.contexts, config.cluster),
             timers,
         )
         routes = {

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import datetime
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mesos_twisted.errors import Problem
-from mesos_twisted.security.core.principal import Principal, identity_from_sans
+from mesos_twisted.security.core.principal import (
+    Principal,
+    Role,
+    identity_from_sans,
+    refuse_other_role,
+)
 
 _MEMORY = 65536
 
@@ -92,6 +98,19 @@ def identify(der: bytes, side: Side, cluster: str | None = None) -> PeerIdentity
         _epoch(certificate.not_valid_after_utc),
         hosts,
     )
+
+
+def only(role: Role, cluster: str | None = None) -> Callable[[bytes | None], Problem | None]:
+    """Looks at servers' certificates: None for one of this role (and cluster), else a Problem."""
+    identities = IdentityCache(Side.SERVER, cluster)
+
+    def vet(der: bytes | None) -> Problem | None:
+        if der is None:
+            return Problem("no-certificate", "The peer showed no certificate.")
+        found = identities.identify(der)
+        return found if isinstance(found, Problem) else refuse_other_role(found.principal, role)
+
+    return vet
 
 
 class IdentityCache:
