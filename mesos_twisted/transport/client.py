@@ -1,8 +1,8 @@
 """Our own HTTP/1.1 client: kept connections per origin, answers whole or as streams.
 
 It verifies nothing itself: the SSL context does, with the URL's host as the expected name, and the
-`vet` a caller gives, which may want more of the peer's certificate. It follows no redirect (see `leader.py`) and repeats no request, since only the caller knows what may
-be done twice.
+`vet` a caller gives, which may want more of the peer's certificate. It follows no redirect (see
+`leader.py`) and repeats no request, since only the caller knows what may be done twice.
 """
 
 from __future__ import annotations

@@ -181,8 +181,8 @@ class TLSServerFactory:
 class TLSClient:
     """The owner of one client connection: verifies `server_hostname` and starts `protocol`.
 
-    When the handshake fails `failed(reason, sentence)` is called instead; also when `vet`, given the
-    peer's certificate (DER), finds that the peer is not who was wanted.
+    When the handshake fails `failed(reason, sentence)` is called instead; also when `vet`, given
+    the peer's certificate (DER), finds that the peer is not who was wanted.
     """
 
     def __init__(
