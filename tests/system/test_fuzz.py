@@ -10,7 +10,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import pytest
 
 from mesos_twisted.protocol import agentlink, codec_json, codec_protobuf
 from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ContainerId, ExecutorId, FrameworkId
 from mesos_twisted.security.core.principal import Role
 from mesos_twisted.security.net import authority
+from mesos_twisted.security.net.files import read_token_key
 from mesos_twisted.testing.daemons import Daemons, any_port
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.testing.scheduler_client import SchedulerClient
@@ -232,12 +234,15 @@ EXECUTOR_CALLS: list[dict[str, Any]] = [
 class Bodies:
     """One kept connection; spoiled bodies in good HTTP, each of which gets an answer."""
 
-    def __init__(self, make: Callable[[], http.client.HTTPConnection]) -> None:
-        self._make, self._connection = make, make()
+    def __init__(
+        self, make: Callable[[], http.client.HTTPConnection], proof: Mapping[str, str]
+    ) -> None:
+        self._make, self._connection, self._proof = make, make(), proof
         self.statuses: dict[int, int] = {}
 
     def send(self, path: str, body: bytes, kind: str, stream_id: str) -> None:
         headers = {"Content-Type": kind, "Accept": kind, "Mesos-Stream-Id": stream_id}
+        headers |= self._proof
         try:
             self._connection.request("POST", path, body, headers)
             answer = self._connection.getresponse()
@@ -261,6 +266,13 @@ def over_tls(
 ) -> Callable[[], http.client.HTTPConnection]:
     context = daemons.context(identity)
     return lambda: http.client.HTTPSConnection("localhost", int(port), context=context, timeout=20)
+
+
+def executor_proof(daemons: Daemons) -> dict[str, str]:
+    """A good token, since nothing is read before one is seen; of an executor that is not there."""
+    key = read_token_key(daemons.root / "work" / "agent-1" / "meta" / "executor-token.key")
+    token = key.executor_token(FrameworkId("f"), ExecutorId("e"), ContainerId("c"))
+    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.mark.parametrize("api", ["scheduler", "master", "agent", "executor", "loopback"])
@@ -305,7 +317,7 @@ def test_spoiled_bodies_are_answered(daemons: Daemons, api: str) -> None:
         calls = [call for call in calls if call["type"] != "GET_CONTAINERS"]
     texts = [json.dumps(call).encode() for call in calls]
     raws = [codec_protobuf.encode(codec_json.decode(message, text)) for text in texts]
-    bodies = Bodies(make)
+    bodies = Bodies(make, executor_proof(daemons) if api == "executor" else {})
     for _ in range(600):
         body = mutated(chance, chance.choice(texts), JSON_WORDS)
         bodies.send(path, body, JSON, client._stream_id)

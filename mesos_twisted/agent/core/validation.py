@@ -1,8 +1,9 @@
 """May this executor call take effect? The code of a Problem is the HTTP status, as text.
 
-In the order a real agent answers: `check_call` looks at the call alone; then a heartbeat is welcome
-from anybody; `find_executor`; the caller proves who it is (`check_claims` for one with a token);
-`check_turn`. Source: common/validation.cpp, slave/http.cpp.
+In this order: `check_call` looks at the call alone; then a heartbeat is welcome whomever it names;
+`check_claims` tells whether the caller's token is the named executor's; then what `find_executor`
+found; `check_turn`. Source: common/validation.cpp, slave/http.cpp, which look first and ask for the
+claims after; here a token of one executor learns nothing of another.
 """
 
 from __future__ import annotations
@@ -63,16 +64,22 @@ def find_executor(state: AgentState, call: m.ExecutorCall) -> Executor | Problem
     return executor or Problem("400", "Executor cannot be found")
 
 
-def check_claims(executor: Executor, name: str, claims: Mapping[str, str]) -> Problem | None:
-    """Is the token this very run's? `name` is the principal's."""
+def check_claims(
+    call: m.ExecutorCall, found: Executor | Problem, name: str, claims: Mapping[str, str]
+) -> Problem | None:
+    """Is the token the named executor's, and if that is known, this very run's?
+
+    `name` is the principal's.
+    """
     head = f"Authenticated principal '{name}' does not contain "
-    if claims.get("fid") != executor.framework_id:
-        sentence = f"an 'fid' claim with the framework ID {executor.framework_id}"
+    framework_id, executor_id = call.framework_id.value, call.executor_id.value
+    if claims.get("fid") != framework_id:
+        sentence = f"an 'fid' claim with the framework ID {framework_id}"
         return Problem("403", f"{head}{sentence}, which is set in the call")
-    if claims.get("eid") != executor.id:
-        sentence = f"an 'eid' claim with the executor ID {executor.id}"
+    if claims.get("eid") != executor_id:
+        sentence = f"an 'eid' claim with the executor ID {executor_id}"
         return Problem("403", f"{head}{sentence}, which is set in the call")
-    if claims.get("cid") != executor.container_id:
+    if isinstance(found, Executor) and claims.get("cid") != found.container_id:
         return Problem("403", f"{head}a 'cid' claim with the correct active ContainerID")
     return None
 

@@ -4,7 +4,9 @@
     UPDATE, MESSAGE     202; the outcome shows in events
     HEARTBEAT           202
 
-Unknown framework or executor: 400; not subscribed: 403; the agent still recovers: 503.
+Nothing is told before the caller proves who it is (401, 403), neither what is wrong with its call
+nor which frameworks are known. Then: unknown framework or executor 400; not subscribed 403; the
+agent still recovers 503.
 """
 
 from __future__ import annotations
@@ -76,6 +78,9 @@ class ExecutorApi:
         """The answer; `loopback_port` is that of the plain listener the request came to."""
         if request.method != "POST":
             return only_post(request.method)
+        proven = self._auth.proven(request, loopback_port)
+        if isinstance(proven, Response):
+            return proven
         call = read_call(m.ExecutorCall, request)
         if isinstance(call, Response):
             return call
@@ -90,12 +95,13 @@ class ExecutorApi:
             media = chosen
         elif call.type is _Type.HEARTBEAT:
             return Response(202)
-        executor = validation.find_executor(self._state, call)
-        if isinstance(executor, Problem):
-            return _refused(executor)
-        refusal = self._auth.refusal(request, executor, loopback_port)
+        found = validation.find_executor(self._state, call)
+        refusal = self._auth.refusal(proven, request, call, found, loopback_port)
         if refusal is not None:
             return refusal
+        if isinstance(found, Problem):
+            return _refused(found)
+        executor = found
         problem = validation.check_turn(executor, call)
         if problem is not None:
             return _refused(problem)

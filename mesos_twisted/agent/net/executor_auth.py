@@ -7,6 +7,7 @@ on the loopback listener or the Unix socket is looked at, and only its process c
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from mesos_twisted.agent.core.state import AgentState, Executor
@@ -16,6 +17,8 @@ from mesos_twisted.agent.net.call_body import challenged
 from mesos_twisted.agent.net.peer_process import Caller
 from mesos_twisted.agent.net.users import resolve_user
 from mesos_twisted.errors import Problem
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.security.core.principal import Principal
 from mesos_twisted.security.net.http_auth import Authenticator, Challenge
 from mesos_twisted.transport.messages import Peer, Request, Response, text_response
 
@@ -27,28 +30,51 @@ class _Proven:
     proven: str
 
 
+class Without(enum.Enum):
+    """Who asks without a token."""
+
+    NEED = "no proof is needed"
+    TOKEN = "a process of this host, which is looked at when it is known for whom it speaks"
+
+
 class ExecutorAuth:
-    """`refusal` answers for one request and one executor."""
+    """`proven` comes before a call is read, `refusal` before its executor is told anything."""
 
     def __init__(self, state: AgentState, authenticator: Authenticator, required: bool) -> None:
         self._state = state
         self._authenticator = authenticator
         self._required = required
 
-    def refusal(
-        self, request: Request, executor: Executor, loopback_port: int | None
-    ) -> Response | None:
-        """None when the caller is this executor; `loopback_port` is set on the plain listener."""
+    def proven(self, request: Request, loopback_port: int | None) -> Principal | Without | Response:
+        """Whose token it is, or the 401; `loopback_port` is set on the plain listener."""
         if not self._required:
-            return None
+            return Without.NEED
         local = loopback_port is not None or isinstance(request.peer.identity, Caller)
         if local and "authorization" not in request.headers:
-            return self._by_process(request.peer, executor, loopback_port)
+            return Without.TOKEN
         found = self._authenticator.authenticate(request.headers, None, request.peer.address)
-        if isinstance(found, Challenge):
-            return challenged(found)
-        problem = check_claims(executor, found.name, dict(found.claims))
-        return None if problem is None else text_response(int(problem.code), problem.sentence)
+        return challenged(found) if isinstance(found, Challenge) else found
+
+    def refusal(
+        self,
+        proven: Principal | Without,
+        request: Request,
+        call: m.ExecutorCall,
+        found: Executor | Problem,
+        loopback_port: int | None,
+    ) -> Response | None:
+        """None when the caller may speak as the executor that the call names, be it known or not.
+
+        `found` is that executor, or why it cannot be had; an agent that recovers knows none yet.
+        """
+        if proven is Without.NEED:
+            return None
+        if isinstance(proven, Principal):
+            problem = check_claims(call, found, proven.name, dict(proven.claims))
+            return None if problem is None else text_response(int(problem.code), problem.sentence)
+        if isinstance(found, Executor):
+            return self._by_process(request.peer, found, loopback_port)
+        return None if found.code == "503" else _stranger(call.executor_id.value)
 
     def _by_process(
         self, peer: Peer, executor: Executor, loopback_port: int | None
@@ -63,16 +89,20 @@ class ExecutorAuth:
         user = resolve_user(executor.user)
         uid = None if user is None or isinstance(user, Problem) or not user.switch else user.uid
         if not _belongs(peer, container.pid, uid, loopback_port):
-            return text_response(
-                403,
-                f"The caller is no process of executor '{executor.id}': send its token "
-                "(MESOS_EXECUTOR_AUTHENTICATION_TOKEN) or call from inside its container",
-            )
+            return _stranger(executor.id)
         if isinstance(known, Caller):
             known.proven = executor.container_id
         else:
             peer.identity = _Proven(executor.container_id)
         return None
+
+
+def _stranger(executor_id: str) -> Response:
+    return text_response(
+        403,
+        f"The caller is no process of executor '{executor_id}': send its token "
+        "(MESOS_EXECUTOR_AUTHENTICATION_TOKEN) or call from inside its container",
+    )
 
 
 def _belongs(peer: Peer, leader: int, uid: int | None, loopback_port: int | None) -> bool:

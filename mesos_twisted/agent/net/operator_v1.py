@@ -21,7 +21,7 @@ from mesos_twisted.protocol.codec_json import to_plain
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.media import Media
 from mesos_twisted.security.core.actions import Action
-from mesos_twisted.security.core.authorizer import Authorizer
+from mesos_twisted.security.core.authorizer import METRICS, Authorizer
 from mesos_twisted.security.core.principal import Principal
 from mesos_twisted.transport.messages import Request, Response, text_response
 
@@ -113,6 +113,10 @@ class OperatorCalls:
         if kind is _Call.GET_AGENT:
             return m.AgentResponse(type=_Kind.GET_AGENT, get_agent=v1.agent(state))
         if kind is _Call.GET_METRICS:
+            # Mesos judges the page alone; one rule for both keeps the page's refusal true.
+            verdict = self._authorizer.judge(principal, Action.GET_ENDPOINT, METRICS)
+            if not verdict.allowed:
+                return text_response(403, verdict.reason + "\n")
             metrics = m.AgentResponseGetMetrics(metrics=metric_messages(self._metrics.snapshot()))
             return m.AgentResponse(type=_Kind.GET_METRICS, get_metrics=metrics)
         if kind is _Call.GET_CONTAINERS:

@@ -34,7 +34,7 @@ from mesos_twisted.protocol.ids import FrameworkId
 from mesos_twisted.protocol.media import Media
 from mesos_twisted.resources.roles import check_role
 from mesos_twisted.security.core.actions import Action
-from mesos_twisted.security.core.authorizer import NOTHING, ObjectRef
+from mesos_twisted.security.core.authorizer import METRICS, NOTHING, ObjectRef
 from mesos_twisted.security.core.principal import Principal
 from mesos_twisted.transport.messages import (
     ChunkedBody,
@@ -186,6 +186,10 @@ class OperatorApi:
                 flags = m.MasterResponseGetFlags(flags=self._facts.flag_messages())
                 return m.MasterResponse(type=answered, get_flags=flags)
             case Type.GET_METRICS:
+                # Mesos judges the page alone; one rule for both keeps the page's refusal true.
+                refused = self._refused(principal, Action.GET_ENDPOINT, METRICS)
+                if refused is not None:
+                    return refused
                 found = snapshot.messages(self._metrics.snapshot())
                 metrics = m.MasterResponseGetMetrics(metrics=found)
                 return m.MasterResponse(type=answered, get_metrics=metrics)

@@ -49,6 +49,9 @@ class ObjectRef:
 #: For actions whose object is implied: drain, log level, maintenance, flags.
 NOTHING: Final = ObjectRef()
 
+#: What GET_ENDPOINT is asked about for metrics, whichever page or call shows them.
+METRICS: Final = ObjectRef(path="/metrics/snapshot")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

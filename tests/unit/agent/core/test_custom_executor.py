@@ -304,11 +304,11 @@ def check_executor_call(
     problem = check_call(call)
     if problem is not None:
         return problem
-    executor = find_executor(state, call)
-    if isinstance(executor, Problem):
-        return executor
-    problem = None if claims is None else check_claims(executor, "p", claims)
-    return problem or check_turn(executor, call)
+    found = find_executor(state, call)
+    problem = None if claims is None else check_claims(call, found, "p", claims)
+    if problem is not None:
+        return problem
+    return found if isinstance(found, Problem) else check_turn(found, call)
 
 
 def test_calls_are_refused_with_mesos_sentences(world: World) -> None:

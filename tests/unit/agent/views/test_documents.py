@@ -301,6 +301,14 @@ def test_what_cannot_be_answered_says_why(
     assert answer.status == status and words in answer.body.decode()
 
 
+def test_metrics_have_one_rule_for_pages_and_call(world: World) -> None:
+    """Whoever may not see /metrics/snapshot gets none by GET_METRICS either."""
+    body = {"type": "GET_METRICS", "get_metrics": {}}
+    assert world.call(body).status == 200
+    refused = world.call(body, Principal("f", Role.FRAMEWORK))
+    assert refused.status == 403 and b"/metrics/snapshot" in refused.body
+
+
 def test_the_logging_level_is_set_for_a_while(world: World) -> None:
     """Levels are 0 to 3."""
     wanted = {"level": 2, "duration": {"nanoseconds": 60_000_000_000}}

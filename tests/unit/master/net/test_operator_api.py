@@ -315,6 +315,17 @@ def test_logging_level(world: MasterWorld) -> None:
     assert world.call(level)[1]["get_logging_level"]["level"] == 0
 
 
+def test_metrics_have_one_rule_for_pages_and_call(world: MasterWorld) -> None:
+    """Whoever may not see /metrics/snapshot gets none by GET_METRICS either."""
+    call = {"type": "GET_METRICS", "get_metrics": {}}
+    for role, status in ((Role.OPERATOR, 200), (Role.FRAMEWORK, 403)):
+        answers = [world.get(path, role=role) for path in ("/metrics", "/metrics/snapshot")]
+        answers.append(world.call(call, role=role))
+        assert [answer[0] for answer in answers] == [status] * 3
+        if status == 403:
+            assert {answer[1] for answer in answers} == {answers[0][1]}
+
+
 def test_metrics(busy: MasterWorld) -> None:
     """Both pages show the state's gauges and the counters."""
     page = busy.get("/metrics/snapshot")[1]
