@@ -63,8 +63,9 @@ class Notifier:
 class LoopWatch:
     """Measures how late timers come, and pings the watchdog while that is bearable.
 
-    `beat_s` is the time between looks. A loop later than `max_lag_s` gets no ping: systemd then
-    restarts a service that no longer serves anybody.
+    `beat_s` is the time between looks; `observed` is told the seconds by which each came late. A
+    loop later than `max_lag_s` gets no ping: systemd then restarts a service that no longer serves
+    anybody.
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class LoopWatch:
         self._max_lag_s = max_lag_s
         self._beat_s = beat_s
         self._observed = observed
-        self._last = timers.seconds()
-        self._since_ping = 0.0
+        self._pinged = timers.seconds()
+        self._due = self._pinged + beat_s
         self.lag_s = 0.0
         self._timer = timers.every(beat_s, self._beat)
 
@@ -90,9 +91,12 @@ class LoopWatch:
         self._timer.cancel()
 
     def _beat(self) -> None:
+        # Against the time it was due, not the last look: two looks may be late alike.
         now = self._timers.seconds()
-        passed, self._last = now - self._last, now
-        self.lag_s = max(0.0, passed - self._beat_s)
+        self.lag_s = max(0.0, now - self._due)
+        self._due += self._beat_s
+        if self._due <= now:
+            self._due = now + self._beat_s
         if self._observed is not None:
             self._observed(self.lag_s)
         watchdog_s = self._notifier.watchdog_s
@@ -100,8 +104,8 @@ class LoopWatch:
             return
         if self.lag_s > self._max_lag_s:
             _log.error("The event loop was {lag:.1f} s late; no watchdog ping", lag=self.lag_s)
+            self._pinged = now
             return
-        self._since_ping += passed
-        if self._since_ping + self._beat_s >= watchdog_s / 2:
-            self._since_ping = 0.0
+        if now - self._pinged + self._beat_s >= watchdog_s / 2:
+            self._pinged = now
             self._notifier.ping()

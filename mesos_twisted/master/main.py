@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from mesos_twisted.clock import Timers
+from mesos_twisted.collector import Collector
 from mesos_twisted.descriptors import raise_limit
 from mesos_twisted.election.standalone import StandaloneElector
 from mesos_twisted.errors import MesosError
@@ -25,6 +25,8 @@ from mesos_twisted.registry.sqlite import SqliteRegistry, ThreadWorker
 from mesos_twisted.systemd import LoopWatch, Notifier
 
 _log = Logger()
+#: Seconds between looks at how late the reactor is: a thousand of them, kept, are 100 seconds.
+LAG_EVERY_S = 0.1
 
 
 def check(config: MasterConfig) -> bool:
@@ -41,8 +43,6 @@ def run(config: MasterConfig) -> int:
 
     # Each agent and each framework holds a connection; the master starts no other process.
     raise_limit()
-    # Young garbage is rare here and the old generations are large: look less often.
-    gc.set_threshold(50_000, 20, 50)
     logging = Logging(sys.stderr, config.log_format, config.logging_level)
     logging.begin()
     return _Process(config, reactor, logging).run()
@@ -58,7 +58,6 @@ class _Process:
         self._frozen = False
         self._notifier = Notifier(os.environ)
         self._timers = Timers(reactor)
-        self._watch = LoopWatch(self._timers, self._notifier, config.max_loop_lag)
         self._service = MasterService(
             config,
             reactor,
@@ -69,13 +68,20 @@ class _Process:
             os.urandom(32),
             self.end,
         )
-        self._service.metrics.gauge("master/event_loop_lag_secs", lambda: self._watch.lag_s)
+        metrics = self._service.metrics
+        lag, pause = (metrics.timing(f"master/{n}_ms") for n in ("event_loop_lag", "gc_pause"))
+        self._watch = LoopWatch(
+            self._timers, self._notifier, config.max_loop_lag, LAG_EVERY_S, lag.record
+        )
+        metrics.gauge("master/event_loop_lag_secs", lambda: self._watch.lag_s)
+        self._collector = Collector(time.perf_counter, pause.record)
 
     def run(self) -> int:
         reactor = self._reactor
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._asked_to_stop)
         signal.signal(signal.SIGHUP, self._asked_to_reload)
+        self._collector.start()
         reactor.callWhenRunning(self._begin)
         reactor.run(installSignalHandlers=False)
         return self._status
@@ -105,10 +111,8 @@ class _Process:
 
     def _serving(self) -> None:
         if not self._frozen:
-            # What lives as long as the process is not looked at again by the collector.
             self._frozen = True
-            gc.collect()
-            gc.freeze()
+            self._collector.settle()
         self._notifier.ready("Serving")
 
     def _stop_service(self) -> None:

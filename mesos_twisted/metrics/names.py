@@ -139,6 +139,8 @@ MASTER_COUNTERS: Final = (
 MASTER_TIMERS: Final = (
     "allocator/mesos/allocation_run_ms",
     "allocator/mesos/allocation_run_latency_ms",
+    "master/event_loop_lag_ms",
+    "master/gc_pause_ms",
     "registrar/state_store_ms",
 )
 

@@ -94,7 +94,8 @@ TABLE: dict[str, str] = {
     "master_*master/messages_update_slave*: 0.0 for 1.0": (
         "an agent says all of itself when it registers; no second message follows"
     ),
-    "master_*master/event_loop_lag_secs*: extra": LIBPROCESS,
+    "master_*master/event_loop_lag_*: extra": LIBPROCESS,
+    "master_*master/gc_pause_ms*: extra": "Mesos has no garbage collector",
     "master_*master/tls_handshakes*: extra": "the recorded master spoke no TLS",
     '*flags*logging_level*: "INFO" for "WARNING"': RUN,
     '*flags*runtime_dir*: "<agent work_dir>/run" for "/var/run/mesos"': RUN,

@@ -57,3 +57,15 @@ def test_a_late_loop_is_not_pinged_for(tmp_path: Path) -> None:
         assert heard(listener)[-1:] == [b"WATCHDOG=1"]
         watch.stop()
         assert not clock.getDelayedCalls()
+
+
+def test_a_loop_that_stays_late_is_seen_as_late() -> None:
+    """Lateness counts from the time a look was due, also when the look before was as late."""
+    clock = Clock()
+    told: list[float] = []
+    watch = LoopWatch(Timers(clock), Notifier({}), 5.0, beat_s=1.0, observed=told.append)
+    clock.pump([1.25, 1.0, 1.0])
+    assert told == [0.25, 0.25, 0.25]
+    clock.pump([0.75, 1.0])
+    assert told[3:] == [0.0, 0.0]
+    watch.stop()

@@ -266,6 +266,8 @@ class Clients:
         mine = self._clients.get(client.framework_id)
         if mine is not None and mine.pop(client.role, None) is not None and not mine:
             del self._clients[client.framework_id]
+        # A client stands in its own entry: without it, it goes as soon as nobody looks.
+        del client.entry
 
 
 def _add(sums: dict[str, int], amounts: Mapping[str, int], sign: int) -> None:

@@ -190,6 +190,9 @@ class RoleTree:
         while node.parent is not None and not node.clients and not node.children:
             del node.parent.children[node.path]
             del self.nodes[node.path]
+            # It stands in its own entries: without them it goes as soon as nobody looks.
+            node.order, node.own_order = [], []
+            del node.entry, node.own_entry
             node = node.parent
 
     def set_active(self, client: Client, active: bool) -> None:
