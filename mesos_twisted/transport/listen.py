@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.http1_server import HttpServer
-from mesos_twisted.transport.tcp import address_text, listen_tcp
+from mesos_twisted.transport.tcp import ACCEPTS, address_text, listen_tcp
 from mesos_twisted.transport.tls import IContextSource
 from mesos_twisted.transport.tls_factory import HandshakeObserver, TlsLimits, TLSServerFactory
 
@@ -53,7 +53,10 @@ def listen_tls(
     Raises `UnavailableError` when the port is taken or not allowed.
     """
     factory = TLSServerFactory(reactor, contexts, by_alpn, limits, observer, batch)
-    return Listener(_listen(reactor, interface, port, factory), factory)
+    # What a newcomer has sent is read a turn after it is accepted. So that only silence costs it a
+    # place, two turns' newcomers must be well below the limit.
+    accepts = max(1, factory.limits.handshaking // 4)
+    return Listener(_listen(reactor, interface, port, factory, accepts), factory)
 
 
 def listen_plain(reactor: Any, interface: str, port: int, factory: IProtocolFactory) -> Listener:
@@ -72,9 +75,11 @@ def stop_gracefully(
     return done
 
 
-def _listen(reactor: Any, interface: str, port: int, factory: IProtocolFactory) -> IListeningPort:
+def _listen(
+    reactor: Any, interface: str, port: int, factory: IProtocolFactory, accepts: int = ACCEPTS
+) -> IListeningPort:
     try:
-        return listen_tcp(reactor, interface, port, factory)
+        return listen_tcp(reactor, interface, port, factory, accepts)
     except CannotListenError as problem:
         raise UnavailableError(
             f"Cannot listen on {address_text(interface or '0.0.0.0', port)}: {problem.socketError}"

@@ -26,6 +26,8 @@ else:
 
 #: What the kernel is asked for; it is cut to net.core.somaxconn.
 BACKLOG = 4096
+#: Most connections accepted in one turn.
+ACCEPTS = 100
 
 
 class ImmediateSend(_Base):
@@ -68,9 +70,18 @@ class FastClient(ImmediateSend, tcp.Client):
 
 
 class FastPort(tcp.Port):
-    """A listening port whose connections are `FastServer`s."""
+    """A listening port whose connections are `FastServer`s, at most `accepts` new ones a turn.
+
+    Twisted takes in as many as wait, which then all count as silent before one of them was read.
+    """
 
     transport = FastServer
+    accepts = ACCEPTS
+
+    def doRead(self) -> None:
+        """Accept some of those who wait; the others are there in the next turn."""
+        self.numberAccepts = min(self.numberAccepts, self.accepts)
+        super().doRead()  # type: ignore[no-untyped-call]  # Twisted's is untyped
 
 
 class FastConnector(tcp.Connector):
@@ -84,13 +95,17 @@ class FastConnector(tcp.Connector):
 
 
 def listen_tcp(
-    reactor: Any, interface: str, port: int, factory: IProtocolFactory
+    reactor: Any, interface: str, port: int, factory: IProtocolFactory, accepts: int = ACCEPTS
 ) -> IListeningPort:
-    """Listen at once; raises Twisted's `CannotListenError`. Port 0 picks a free one."""
+    """Listen at once; raises Twisted's `CannotListenError`. Port 0 picks a free one.
+
+    At most `accepts` connections are taken in between two reads of those that stand.
+    """
     if not IReactorFDSet.providedBy(reactor):
         listening: IListeningPort = reactor.listenTCP(port, factory, BACKLOG, interface)
         return listening
     fast = FastPort(port, factory, BACKLOG, interface, reactor)
+    fast.accepts = min(accepts, ACCEPTS)
     fast.startListening()
     return fast
 
