@@ -23,7 +23,7 @@ from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.tls_failures import HandshakeFailure, TlsError, classify
 
 _READ = 16 * 1024  # the most one TLS record holds
-_FEED = 4 * 1024  # ciphertext given to OpenSSL at once
+_FEED = 2 * 1024  # ciphertext given to OpenSSL at once: a MemoryBIO never shrinks
 _GATHER = 64 * 1024
 _TLS_HANDSHAKE = 0x16
 
@@ -136,8 +136,11 @@ class TLSConnection:
             self._received += len(data)
             if self._ssl is None and not self._begin(data):
                 return
-            self._incoming.write(data)
-            self._handshake()
+            rest = memoryview(data)
+            while rest and self._state == _HANDSHAKE:
+                self._incoming.write(rest[:_FEED])
+                rest = rest[_FEED:]
+                self._handshake(rest)
 
     def connectionLost(self, reason: Failure) -> None:
         """The TCP connection is gone."""
@@ -176,7 +179,8 @@ class TLSConnection:
         self.context = context
         return True
 
-    def _handshake(self) -> None:
+    def _handshake(self, rest: memoryview | None = None) -> None:
+        """One step on; `rest` is what came behind, delivered when this step is the last."""
         assert self._ssl is not None
         try:
             self._ssl.do_handshake()
@@ -205,8 +209,8 @@ class TLSConnection:
         inner.makeConnection(self)
         self._delivering = False
         self.flush()
-        if self._incoming.pending and self._state == _OPEN:
-            self._deliver()
+        if (self._incoming.pending or rest) and self._state == _OPEN:
+            self._deliver(rest)
 
     def refuse(self, reason: HandshakeFailure, phrase: str) -> None:
         """End an unfinished handshake; nothing but an alert already written is sent."""

@@ -20,6 +20,7 @@ from mesos_twisted.errors import MalformedError, MesosError, Problem
 from mesos_twisted.security.net.certificates import CRL_MARK
 from mesos_twisted.security.net.files import exposure, read_bytes
 from mesos_twisted.security.net.identity import read_certificate
+from mesos_twisted.security.net.own_chain import is_complete, show_no_authority
 
 #: OpenSSL's words for ECDHE with AES-GCM or ChaCha20-Poly1305; TLS 1.3 suites are always on.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
@@ -71,6 +72,7 @@ class ContextSource:
         self._client_alpn = list(client_alpn)
         self._require_client_cert = require_client_cert
         self._client_contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
+        self._leaf_suffices = False
         self._loaded = self._load()
 
     def server_context(self) -> ssl.SSLContext:
@@ -142,8 +144,10 @@ class ContextSource:
         # A list without an end never makes OpenSSL refuse anybody.
         ends = [crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc is not None]
         not_after = None
+        self._leaf_suffices = False
         if files.cert is not None and files.key is not None:
             own = _load_pem(files.cert, "certificate")[0]
+            self._leaf_suffices = is_complete(own, trusted)
             not_after = own.not_valid_after_utc.timestamp()
             warning = exposure(files.key, "private key")
             if warning is not None:
@@ -185,6 +189,8 @@ class ContextSource:
                 context.load_cert_chain(files.cert, files.key, password=lambda: "")
         except (ssl.SSLError, OSError) as error:
             raise MalformedError(_explain(error, files)) from None
+        if self._leaf_suffices:
+            show_no_authority(context)
 
 
 def _explain(error: OSError, files: CertificateFiles) -> str:

@@ -147,6 +147,22 @@ def test_ciphertext_may_come_byte_by_byte():
     assert pair.inner.got == [b"hello"]
 
 
+@pytest.mark.parametrize("size", [10, 5_000, 100_000])
+def test_what_comes_with_the_end_of_the_handshake_is_delivered(size):
+    pair = Pair()
+    for _ in range(2):
+        try:
+            pair.client.do_handshake()
+        except ssl.SSLWantReadError:
+            pair.step()
+    pair.client.do_handshake()
+    sent = 0
+    while sent < size:
+        sent += pair.client.write(b"z" * (size - sent))
+    pair.step()  # the client's last flight and its data at once
+    assert b"".join(pair.inner.got) == b"z" * size
+
+
 def test_losing_the_connection_sends_the_rest_and_a_close_notify():
     pair = Pair().handshake()
     pair.server.write(b"bye")
