@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesos_twisted.agent.core import tasks, updates
+from mesos_twisted.agent.core import killing, updates
 from mesos_twisted.agent.core.effects import Effect, Log
 from mesos_twisted.agent.core.events import CheckReported
 from mesos_twisted.agent.core.state import AgentState, Executor, Framework, Health, Task
@@ -65,7 +65,7 @@ def _health(
     _say(state, out, framework, executor, task, reason, event.now)
     if health.failures >= check.consecutive_failures:
         health.killed = True
-        tasks.kill(state, out, framework, executor, task, None, event.now)
+        killing.kill(state, out, framework, executor, task, None, event.now)
 
 
 def _say(

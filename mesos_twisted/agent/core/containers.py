@@ -5,7 +5,7 @@ A container nobody knows is destroyed when it runs, and forgotten when it is ove
 
 from __future__ import annotations
 
-from mesos_twisted.agent.core import executors, group, tasks, words
+from mesos_twisted.agent.core import executors, killing, pods, tasks, words
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
     DestroyContainer,
@@ -58,10 +58,10 @@ def sandbox_ready(state: AgentState, out: list[Effect], event: SandboxReady) -> 
         return
     framework, executor, task = owner
     if task is not None:
-        group.sandbox_ready(state, out, framework, executor, task, container)
+        pods.sandbox_ready(state, out, framework, executor, task, container)
     elif executor.kind is ExecutorKind.DEFAULT:
         out.append(CancelTimer(("launch", container.id)))
-        group.pod_ready(state, out, framework, executor)
+        pods.pod_ready(state, out, framework, executor)
     else:
         executors.launch(state, out, framework, executor, container)
 
@@ -127,7 +127,7 @@ def _gone(
             state.containers.pop(container.id, None)
             pod_gone(state, out, framework, executor, launch_failure, now)
             if framework.executors.get(executor.id) is executor:
-                group.settle(state, out, framework, executor, now)
+                pods.settle(state, out, framework, executor, now)
         else:
             executors.exited(
                 state, out, framework, executor, status, limitation, launch_failure, now
@@ -149,9 +149,9 @@ def _gone(
     executor.containers.discard(container.id)
     out.append(ForgetContainer(container.id))
     if bad and task is not None:
-        group.member_failed(state, out, framework, executor, task, now)
+        killing.kill_others(state, out, framework, executor, task, now)
     if framework.executors.get(executor.id) is executor:
-        group.settle(state, out, framework, executor, now, status)
+        pods.settle(state, out, framework, executor, now, status)
 
 
 def pod_gone(
@@ -167,7 +167,7 @@ def pod_gone(
     for task in list(executor.live):
         why = message or "The container of the executor is gone"
         tasks.launch_failed(state, out, framework, executor, task, why, now)
-        tasks.destroy(state, out, task)
+        killing.destroy(state, out, task)
 
 
 def launch_timed_out(
@@ -195,6 +195,6 @@ def launch_timed_out(
         executor.state = ExecutorState.TERMINATING
     for late in live:
         tasks.launch_failed(state, out, framework, executor, late, message, now, reason)
-        tasks.destroy(state, out, late)
+        killing.destroy(state, out, late)
     if framework.executors.get(executor.id) is executor:
-        group.settle(state, out, framework, executor, now)
+        pods.settle(state, out, framework, executor, now)

@@ -11,10 +11,10 @@ from mesos_twisted.agent.core import (
     executors,
     frameworks,
     gc,
+    killing,
     recovery,
     registration,
     run,
-    tasks,
     updates,
 )
 from mesos_twisted.agent.core.effects import Effect
@@ -124,9 +124,9 @@ def _timer_fired(state: AgentState, out: list[Effect], event: TimerFired) -> Non
         case ("update", framework_id, task_id):
             updates.retry(state, out, FrameworkId(framework_id), TaskId(task_id))
         case ("kill", framework_id, task_id):
-            tasks.escalate(state, out, FrameworkId(framework_id), TaskId(task_id))
+            killing.escalate(state, out, FrameworkId(framework_id), TaskId(task_id))
         case ("completion", framework_id, task_id):
-            tasks.completion_timed_out(
+            killing.completion_timed_out(
                 state, out, FrameworkId(framework_id), TaskId(task_id), event.now
             )
         case ("launch", container_id):

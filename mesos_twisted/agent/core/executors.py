@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesos_twisted.agent.core import ending, environment, rows, tasks, updates, words
+from mesos_twisted.agent.core import ending, environment, killing, rows, tasks, updates, words
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
     CloseExecutorStream,
@@ -210,7 +210,7 @@ def _drop_undelivered(
         staging = task.state is m.TaskState.TASK_STAGING and not task.queued
         if not staging or task.id in known:
             continue
-        tasks.say(
+        updates.say(
             state,
             out,
             framework,
@@ -335,7 +335,7 @@ def kill(
             out.append(rows.task(executor, task))
         _send_kill(out, executor, task, policy)
         return
-    tasks.kill_unlaunched(state, out, framework, executor, task, now)
+    killing.kill_unlaunched(state, out, framework, executor, task, now)
     if framework.executors.get(executor.id) is not executor:
         return
     if not executor.ever_sent and not any(True for _ in executor.live):
@@ -418,7 +418,7 @@ def exited(
         reason = _Reason.REASON_EXECUTOR_TERMINATED
         ended = Termination(m.TaskState.TASK_FAILED, reason, "Executor terminated")
     for task in list(executor.live):
-        tasks.say(
+        updates.say(
             state,
             out,
             framework,

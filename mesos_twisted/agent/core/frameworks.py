@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesos_twisted.agent.core import ending, environment, executors, group, rows, tasks, updates
+from mesos_twisted.agent.core import ending, environment, executors, killing, pods, rows, updates
 from mesos_twisted.agent.core.effects import Effect, Log
 from mesos_twisted.agent.core.state import (
     AgentState,
@@ -30,9 +30,9 @@ def kill_task(
     if executor.kind is ExecutorKind.CUSTOM:
         executors.kill(state, out, framework, executor, task, message.kill_policy, now)
     else:
-        tasks.kill(state, out, framework, executor, task, message.kill_policy, now)
+        killing.kill(state, out, framework, executor, task, message.kill_policy, now)
         if framework.executors.get(executor.id) is executor:
-            group.settle(state, out, framework, executor, now)
+            pods.settle(state, out, framework, executor, now)
 
 
 def shut_down_executor(
@@ -54,7 +54,7 @@ def _end(
         executors.shut_down(state, out, framework, executor, now)
         return
     grace_s = environment.shutdown_grace_s(state.policy, executor)
-    group.shut_down(state, out, framework, executor, grace_s, now)
+    pods.shut_down(state, out, framework, executor, grace_s, now)
 
 
 def shut_down(state: AgentState, out: list[Effect], framework_id: FrameworkId, now: float) -> None:

@@ -21,12 +21,15 @@ from mesos_twisted.agent.core import (
     environment,
     executors,
     frameworks,
-    group,
+    killing,
     paths,
+    pods,
     registration,
     rows,
     run,
     tasks,
+    updates,
+    watching,
 )
 from mesos_twisted.agent.core.effects import (
     Checkpoint,
@@ -154,7 +157,7 @@ def _reconcile(
                 if task.ended and (stream is None or not stream.pending):
                     ending.complete_task(state, out, framework, executor, task, now)
             if framework.executors.get(executor.id) is executor:
-                group.settle(state, out, framework, executor, now)
+                pods.settle(state, out, framework, executor, now)
         ending.settle_framework(state, out, framework)
 
 
@@ -209,7 +212,7 @@ def _claim(
         if not found.running:
             ended.append((container.id, found.status))
         elif task.ended:
-            tasks.destroy(state, out, task)
+            killing.destroy(state, out, task)
 
 
 def _report_lost(
@@ -230,9 +233,9 @@ def _report_lost(
         ended, message = run.dropped_state(framework), "Task launched during agent restart"
         reason = m.TaskStatusReason.REASON_AGENT_RESTARTED
         if task.kill is not None:
-            ended, message = m.TaskState.TASK_KILLED, tasks.KILLED_EARLY
+            ended, message = m.TaskState.TASK_KILLED, killing.KILLED_EARLY
             reason = m.TaskStatusReason.REASON_TASK_KILLED_DURING_LAUNCH
-    tasks.say(
+    updates.say(
         state,
         out,
         framework,
@@ -244,7 +247,7 @@ def _report_lost(
         reason=reason,
         source=_AGENT,
     )
-    group.member_failed(state, out, framework, executor, task, now)
+    killing.kill_others(state, out, framework, executor, task, now)
 
 
 def _resume_tasks(
@@ -266,9 +269,9 @@ def _resume_tasks(
             last = task.statuses[-1]
             if task.info.health_check is not None or task.info.check is not None:
                 task.health = Health(now, last.healthy, check_status=last.check_status)
-            tasks.supervise(state, out, framework, executor, task, now)
+            watching.supervise(state, out, framework, executor, task, now)
         elif row is not None and row.kill is not None:
-            tasks.signal(state, out, framework, executor, task, now)
+            killing.signal(state, out, framework, executor, task, now)
 
 
 def _resume_custom(

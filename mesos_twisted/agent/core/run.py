@@ -6,7 +6,7 @@ for another agent, or for a framework that is being ended, is not started.
 
 from __future__ import annotations
 
-from mesos_twisted.agent.core import environment, executors, gc, group, paths, rows, updates, words
+from mesos_twisted.agent.core import environment, executors, gc, paths, pods, rows, updates, words
 from mesos_twisted.agent.core.effects import Effect, Log, PrepareSandbox, StartTimer
 from mesos_twisted.agent.core.state import (
     AgentState,
@@ -74,7 +74,7 @@ def _run(
         _prepare(state, out, framework, executor, added)
     elif state.containers[executor.container_id].phase is ContainerPhase.RUNNING:
         for task in added:
-            group.prepare_member(state, out, framework, executor, task)
+            pods.prepare_member(state, out, framework, executor, task)
 
 
 def _why_not(
@@ -274,7 +274,7 @@ def _prepare(
 ) -> None:
     """The sandbox of a new built-in executor is being made."""
     if executor.kind is ExecutorKind.COMMAND:
-        group.prepare_member(state, out, framework, executor, added[0])
+        pods.prepare_member(state, out, framework, executor, added[0])
         return
     out.append(
         PrepareSandbox(

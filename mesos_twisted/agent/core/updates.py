@@ -145,6 +145,34 @@ _COUNTERS = {
 }
 
 
+def say(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor,
+    task: Task,
+    task_state: m.TaskState,
+    now: float,
+    *,
+    message: str | None = None,
+    reason: m.TaskStatusReason | None = None,
+    source: m.TaskStatusSource = m.TaskStatusSource.SOURCE_EXECUTOR,
+    healthy: bool | None = None,
+) -> None:
+    """The task is in this state and its scheduler will know."""
+    status = status_of(
+        state,
+        task,
+        task_state,
+        now,
+        message=message,
+        reason=reason,
+        source=source,
+        healthy=healthy,
+    )
+    report(state, out, framework, executor, task, status)
+
+
 def show(task: Task, status: m.TaskStatus) -> None:
     """The task's state and its list of statuses include this one (without its data)."""
     shown = status if status.data is None else msgspec.structs.replace(status, data=None)
