@@ -1,0 +1,1 @@
+"""Decisions of a ZooKeeper session; no clock, no socket."""
