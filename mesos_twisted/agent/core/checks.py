@@ -12,7 +12,8 @@ import msgspec
 from mesos_twisted.agent.core import killing, updates
 from mesos_twisted.agent.core.effects import Effect, Log
 from mesos_twisted.agent.core.events import CheckReported
-from mesos_twisted.agent.core.state import AgentState, Executor, Framework, Health, Task
+from mesos_twisted.agent.core.scene import Scene
+from mesos_twisted.agent.core.state import AgentState, Health, Task
 from mesos_twisted.protocol.generated import messages as m
 
 _Reason = m.TaskStatusReason
@@ -28,28 +29,20 @@ def reported(state: AgentState, out: list[Effect], event: CheckReported) -> None
         return
     executor = framework.executors[task.executor_id]
     if event.kind == "health":
-        _health(state, out, framework, executor, task, task.health, event)
+        _health(Scene(state, out, framework, executor, event.now), task, task.health, event)
     elif event.outcome is not None and event.outcome != task.health.check_status:
         task.health.check_status = event.outcome
         reason = _Reason.REASON_TASK_CHECK_STATUS_UPDATED
-        _say(state, out, framework, executor, task, reason, event.now)
+        _say(Scene(state, out, framework, executor, event.now), task, reason)
 
 
-def _health(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    health: Health,
-    event: CheckReported,
-) -> None:
+def _health(scene: Scene, task: Task, health: Health, event: CheckReported) -> None:
     reason = _Reason.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
     if event.passed:
         news = health.healthy is not True
         health.healthy, health.failures = True, 0
         if news:
-            _say(state, out, framework, executor, task, reason, event.now)
+            _say(scene, task, reason)
         return
     check = task.info.health_check
     if check is None:
@@ -61,33 +54,25 @@ def _health(
     health.healthy = False
     fields = (("task_id", task.id), ("failures", health.failures), ("why", event.message))
     text = "Health check of task {task_id} failed {failures} times consecutively: {why}"
-    out.append(Log("warn", text, fields))
-    _say(state, out, framework, executor, task, reason, event.now)
+    scene.out.append(Log("warn", text, fields))
+    _say(scene, task, reason)
     if health.failures >= check.consecutive_failures:
         health.killed = True
-        killing.kill(state, out, framework, executor, task, None, event.now)
+        killing.kill(scene, task, None)
 
 
-def _say(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    reason: m.TaskStatusReason,
-    now: float,
-) -> None:
+def _say(scene: Scene, task: Task, reason: m.TaskStatusReason) -> None:
     """The last status again, with a fresh uuid and what the checks say."""
     health = task.health
     last = task.statuses[-1]
     status = msgspec.structs.replace(
         last,
-        uuid=state.ids.uuid_bytes(),
-        timestamp=now,
+        uuid=scene.state.ids.uuid_bytes(),
+        timestamp=scene.now,
         reason=reason,
         healthy=last.healthy if health is None or health.healthy is None else health.healthy,
         check_status=last.check_status
         if health is None or health.check_status is None
         else health.check_status,
     )
-    updates.report(state, out, framework, executor, task, status)
+    updates.report(scene, task, status)

@@ -20,6 +20,7 @@ from mesos_twisted.agent.core.events import (
     SandboxFailed,
     SandboxReady,
 )
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     Container,
@@ -58,12 +59,12 @@ def sandbox_ready(state: AgentState, out: list[Effect], event: SandboxReady) -> 
         return
     framework, executor, task = owner
     if task is not None:
-        pods.sandbox_ready(state, out, framework, executor, task, container)
+        pods.sandbox_ready(Scene(state, out, framework, executor, event.now), task, container)
     elif executor.kind is ExecutorKind.DEFAULT:
         out.append(CancelTimer(("launch", container.id)))
-        pods.pod_ready(state, out, framework, executor)
+        pods.pod_ready(Scene(state, out, framework, executor, event.now))
     else:
-        executors.launch(state, out, framework, executor, container)
+        executors.launch(Scene(state, out, framework, executor, event.now), container)
 
 
 def launched(state: AgentState, out: list[Effect], event: ContainerLaunched) -> None:
@@ -82,7 +83,7 @@ def launched(state: AgentState, out: list[Effect], event: ContainerLaunched) -> 
     framework, executor, task = owner
     if task is not None:
         out.append(CancelTimer(("launch", container.id)))
-        tasks.launched(state, out, framework, executor, task, event.now)
+        tasks.launched(Scene(state, out, framework, executor, event.now), task)
 
 
 def failed(
@@ -125,12 +126,12 @@ def _gone(
     if container.task_id is None:
         if executor.kind is ExecutorKind.DEFAULT:
             state.containers.pop(container.id, None)
-            pod_gone(state, out, framework, executor, launch_failure, now)
+            pod_gone(Scene(state, out, framework, executor, now), launch_failure)
             if framework.executors.get(executor.id) is executor:
-                pods.settle(state, out, framework, executor, now)
+                pods.settle(Scene(state, out, framework, executor, now))
         else:
             executors.exited(
-                state, out, framework, executor, status, limitation, launch_failure, now
+                Scene(state, out, framework, executor, now), status, limitation, launch_failure
             )
         state.containers.pop(container.id, None)
         out.append(ForgetContainer(container.id))
@@ -138,36 +139,31 @@ def _gone(
     bad = False
     if task is not None:
         if launch_failure is not None:
-            tasks.launch_failed(state, out, framework, executor, task, launch_failure, now)
+            tasks.launch_failed(Scene(state, out, framework, executor, now), task, launch_failure)
         elif container.phase in _EARLY and status is None and limitation is None:
             # Destroyed from outside before its process started.
             message = "Container was destroyed before its process started"
-            tasks.launch_failed(state, out, framework, executor, task, message, now)
+            tasks.launch_failed(Scene(state, out, framework, executor, now), task, message)
         else:
-            bad = tasks.exited(state, out, framework, executor, task, status, limitation, now)
+            bad = tasks.exited(
+                Scene(state, out, framework, executor, now), task, status, limitation
+            )
     state.containers.pop(container.id, None)
     executor.containers.discard(container.id)
     out.append(ForgetContainer(container.id))
     if bad and task is not None:
-        killing.kill_others(state, out, framework, executor, task, now)
+        killing.kill_others(Scene(state, out, framework, executor, now), task)
     if framework.executors.get(executor.id) is executor:
-        pods.settle(state, out, framework, executor, now, status)
+        pods.settle(Scene(state, out, framework, executor, now), status)
 
 
-def pod_gone(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    message: str | None,
-    now: float,
-) -> None:
+def pod_gone(scene: Scene, message: str | None) -> None:
     """The pod's own sandbox could not be made, or it was destroyed: all of its tasks failed."""
-    executor.state = ExecutorState.TERMINATING
-    for task in list(executor.live):
+    scene.executor.state = ExecutorState.TERMINATING
+    for task in list(scene.executor.live):
         why = message or "The container of the executor is gone"
-        tasks.launch_failed(state, out, framework, executor, task, why, now)
-        killing.destroy(state, out, task)
+        tasks.launch_failed(scene, task, why)
+        killing.destroy(scene.state, scene.out, task)
 
 
 def launch_timed_out(
@@ -194,7 +190,7 @@ def launch_timed_out(
     if task is None:
         executor.state = ExecutorState.TERMINATING
     for late in live:
-        tasks.launch_failed(state, out, framework, executor, late, message, now, reason)
+        tasks.launch_failed(Scene(state, out, framework, executor, now), late, message, reason)
         killing.destroy(state, out, late)
     if framework.executors.get(executor.id) is executor:
-        pods.settle(state, out, framework, executor, now)
+        pods.settle(Scene(state, out, framework, executor, now))

@@ -17,6 +17,7 @@ from mesos_twisted.agent.core.effects import (
     SendToMaster,
     StopAgent,
 )
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     CompletedExecutor,
@@ -72,23 +73,16 @@ def to_task(state: AgentState, executor: Executor, task: Task) -> m.Task:
     )
 
 
-def complete_task(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def complete_task(scene: Scene, task: Task) -> None:
     """The ended task is history; so is its executor when that was the last of it."""
-    executor.completed_tasks.append(to_task(state, executor, task))
-    while len(executor.completed_tasks) > state.policy.max_completed_tasks_per_executor:
-        executor.completed_tasks.popleft()
-    executor.tasks.pop(task.id, None)
-    framework.tasks.pop(task.id, None)
-    settle_executor(state, out, framework, executor, now)
-    out.append(Forget(paths.task_key(framework.id, task.id)))
-    close_stream(state, out, framework.id, task.id)
+    scene.executor.completed_tasks.append(to_task(scene.state, scene.executor, task))
+    while len(scene.executor.completed_tasks) > scene.state.policy.max_completed_tasks_per_executor:
+        scene.executor.completed_tasks.popleft()
+    scene.executor.tasks.pop(task.id, None)
+    scene.framework.tasks.pop(task.id, None)
+    settle_executor(scene)
+    scene.out.append(Forget(paths.task_key(scene.framework.id, task.id)))
+    close_stream(scene.state, scene.out, scene.framework.id, task.id)
 
 
 def close_stream(
@@ -100,56 +94,57 @@ def close_stream(
         out.append(cancel_retry(framework_id, task_id))
 
 
-def executor_over(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    now: float,
-    status: int | None = None,
-) -> None:
+def executor_over(scene: Scene, status: int | None = None) -> None:
     """Nothing of the executor runs any more; the master hears of it unless it was a command's."""
-    if executor.state is ExecutorState.TERMINATED:
+    if scene.executor.state is ExecutorState.TERMINATED:
         return
-    executor.state = ExecutorState.TERMINATED
-    executor.exit_status = status
-    out.append(Count("slave/executors_terminated"))
-    if executor.kind is ExecutorKind.CUSTOM:
+    scene.executor.state = ExecutorState.TERMINATED
+    scene.executor.exit_status = status
+    scene.out.append(Count("slave/executors_terminated"))
+    if scene.executor.kind is ExecutorKind.CUSTOM:
         for name in ("shutdown", "reregistration"):
-            out.append(CancelTimer((name, framework.id, executor.id, executor.container_id)))
-    if executor.kind is not ExecutorKind.COMMAND:
+            scene.out.append(
+                CancelTimer(
+                    (name, scene.framework.id, scene.executor.id, scene.executor.container_id)
+                )
+            )
+    if scene.executor.kind is not ExecutorKind.COMMAND:
         message = agentlink.ExitedExecutor(
-            framework_id=framework.id,
-            executor_id=executor.id,
+            framework_id=scene.framework.id,
+            executor_id=scene.executor.id,
             status=-1 if status is None else status,
         )
-        out.append(SendToMaster(message))
-    settle_executor(state, out, framework, executor, now)
+        scene.out.append(SendToMaster(message))
+    settle_executor(scene)
 
 
-def settle_executor(
-    state: AgentState, out: list[Effect], framework: Framework, executor: Executor, now: float
-) -> None:
+def settle_executor(scene: Scene) -> None:
     """An executor that is over and owes nothing is history, and its sandbox garbage."""
-    if executor.state is not ExecutorState.TERMINATED or executor.tasks:
+    if scene.executor.state is not ExecutorState.TERMINATED or scene.executor.tasks:
         return
-    if framework.executors.get(executor.id) is not executor:
+    if scene.framework.executors.get(scene.executor.id) is not scene.executor:
         return
-    del framework.executors[executor.id]
+    del scene.framework.executors[scene.executor.id]
     completed = CompletedExecutor(
-        id=executor.id,
-        container_id=executor.container_id,
-        info=executor.info,
-        kind=executor.kind,
-        directory=executor.directory,
-        tasks=tuple(executor.completed_tasks),
+        id=scene.executor.id,
+        container_id=scene.executor.container_id,
+        info=scene.executor.info,
+        kind=scene.executor.kind,
+        directory=scene.executor.directory,
+        tasks=tuple(scene.executor.completed_tasks),
     )
-    remember(state, framework, completed)
-    out.append(rows.done(framework, completed, now))
-    gc.schedule(state, framework.id, completed, now)
-    if executor.kind is not ExecutorKind.COMMAND:
-        out.append(Forget(paths.executor_key(framework.id, executor.id, executor.container_id)))
-    settle_framework(state, out, framework)
+    remember(scene.state, scene.framework, completed)
+    scene.out.append(rows.done(scene.framework, completed, scene.now))
+    gc.schedule(scene.state, scene.framework.id, completed, scene.now)
+    if scene.executor.kind is not ExecutorKind.COMMAND:
+        scene.out.append(
+            Forget(
+                paths.executor_key(
+                    scene.framework.id, scene.executor.id, scene.executor.container_id
+                )
+            )
+        )
+    settle_framework(scene.state, scene.out, scene.framework)
 
 
 def remember(state: AgentState, framework: Framework, completed: CompletedExecutor) -> None:

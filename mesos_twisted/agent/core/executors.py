@@ -27,6 +27,7 @@ from mesos_twisted.agent.core.effects import (
     UpdateContainer,
 )
 from mesos_twisted.agent.core.events import ExecutorCalled, ExecutorClosed, ExecutorSubscribed
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     Container,
@@ -54,49 +55,41 @@ _Reason = m.TaskStatusReason
 _AGENT = m.TaskStatusSource.SOURCE_AGENT
 
 
-def start(
-    state: AgentState, out: list[Effect], framework: Framework, executor: Executor, fresh: bool
-) -> None:
+def start(scene: Scene, fresh: bool) -> None:
     """A new executor's sandbox is being made; a subscribed one gets its queued tasks."""
     if not fresh:
-        _deliver(state, out, executor)
+        _deliver(scene.state, scene.out, scene.executor)
         return
-    out.append(
+    scene.out.append(
         PrepareSandbox(
-            container_id=executor.container_id,
-            framework_id=framework.id,
-            executor_id=executor.id,
-            directory=executor.directory,
-            user=executor.user,
-            command=executor.info.command or m.CommandInfo(),
+            container_id=scene.executor.container_id,
+            framework_id=scene.framework.id,
+            executor_id=scene.executor.id,
+            directory=scene.executor.directory,
+            user=scene.executor.user,
+            command=scene.executor.info.command or m.CommandInfo(),
         )
     )
-    after_s = state.policy.executor_registration_timeout_s
-    out.append(StartTimer(("launch", executor.container_id), after_s))
+    after_s = scene.state.policy.executor_registration_timeout_s
+    scene.out.append(StartTimer(("launch", scene.executor.container_id), after_s))
 
 
-def launch(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    container: Container,
-) -> None:
+def launch(scene: Scene, container: Container) -> None:
     """The executor's process is being started."""
     container.phase = ContainerPhase.LAUNCHING
-    command = executor.info.command or m.CommandInfo()
-    cpus, mem, disk = environment.executor_share(executor)
-    info = executor.info.container
-    out.append(
+    command = scene.executor.info.command or m.CommandInfo()
+    cpus, mem, disk = environment.executor_share(scene.executor)
+    info = scene.executor.info.container
+    scene.out.append(
         LaunchContainer(
             container_id=container.id,
             program=environment.program(command),
             argv=environment.argv(command),
             env=environment.executor_environment(
-                state, framework, executor, executor.tasks.values()
+                scene.state, scene.framework, scene.executor, scene.executor.tasks.values()
             ),
             directory=container.directory,
-            user=executor.user,
+            user=scene.executor.user,
             cpus_milli=cpus,
             mem_bytes=mem,
             disk_bytes=disk,
@@ -165,9 +158,9 @@ def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) 
     out.append(CancelTimer(("reregistration", framework.id, executor.id, run)))
     out.append(_subscribed_event(state, framework, executor, event.connection))
     for update in event.subscribe.unacknowledged_updates:
-        _update(state, out, framework, executor, update.status, event.now)
+        _update(Scene(state, out, framework, executor, event.now), update.status)
     known = {info.task_id.value for info in event.subscribe.unacknowledged_tasks}
-    _drop_undelivered(state, out, framework, executor, known, event.now)
+    _drop_undelivered(Scene(state, out, framework, executor, event.now), known)
     if framework.executors.get(executor.id) is not executor:
         return
     for task in list(executor.live):
@@ -178,7 +171,7 @@ def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) 
                 policy = m.KillPolicy(grace_period=grace)
             _send_kill(out, executor, task, policy)
     if not executor.ever_sent and not any(True for _ in executor.live):
-        shut_down(state, out, framework, executor, event.now)
+        shut_down(Scene(state, out, framework, executor, event.now))
         return
     _deliver(state, out, executor)
 
@@ -196,28 +189,17 @@ def _subscribed_event(
     return SendToExecutor(connection, _Event(type=_Type.SUBSCRIBED, subscribed=subscribed))
 
 
-def _drop_undelivered(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    known: set[str],
-    now: float,
-) -> None:
+def _drop_undelivered(scene: Scene, known: set[str]) -> None:
     """Tasks that were sent but never reached the executor are reported as dropped."""
-    aware = framework.capable(m.FrameworkInfoCapabilityType.PARTITION_AWARE)
-    for task in list(executor.tasks.values()):
+    aware = scene.framework.capable(m.FrameworkInfoCapabilityType.PARTITION_AWARE)
+    for task in list(scene.executor.tasks.values()):
         staging = task.state is m.TaskState.TASK_STAGING and not task.queued
         if not staging or task.id in known:
             continue
         updates.say(
-            state,
-            out,
-            framework,
-            executor,
+            scene,
             task,
             m.TaskState.TASK_DROPPED if aware else m.TaskState.TASK_LOST,
-            now,
             message="Task launched during agent restart",
             reason=_Reason.REASON_AGENT_RESTARTED,
             source=_AGENT,
@@ -258,7 +240,7 @@ def called(state: AgentState, out: list[Effect], event: ExecutorCalled) -> None:
         return
     call = event.call
     if call.update is not None:
-        _update(state, out, framework, executor, call.update.status, event.now)
+        _update(Scene(state, out, framework, executor, event.now), call.update.status)
     elif call.message is not None and state.phase is Phase.RUNNING:
         message = agentlink.ExecutorMessage(
             framework_id=framework.id, executor_id=executor.id, data=call.message.data
@@ -267,43 +249,38 @@ def called(state: AgentState, out: list[Effect], event: ExecutorCalled) -> None:
         out.append(Count("slave/valid_framework_messages"))
 
 
-def _update(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    status: m.TaskStatus,
-    now: float,
-) -> None:
+def _update(scene: Scene, status: m.TaskStatus) -> None:
     """The update is in its stream (once), and the executor knows that we have it."""
     if status.state is m.TaskState.TASK_STAGING:
-        out.append(Log("error", "An executor sent TASK_STAGING", (("executor_id", executor.id),)))
-        out.append(Count("slave/invalid_status_updates"))
-        shut_down(state, out, framework, executor, now)
+        scene.out.append(
+            Log("error", "An executor sent TASK_STAGING", (("executor_id", scene.executor.id),))
+        )
+        scene.out.append(Count("slave/invalid_status_updates"))
+        shut_down(scene)
         return
     task_id = TaskId(status.task_id.value)
-    stream = state.streams.get((framework.id, task_id))
-    task = executor.tasks.get(task_id)
+    stream = scene.state.streams.get((scene.framework.id, task_id))
+    task = scene.executor.tasks.get(task_id)
     repeated = stream is not None and status.uuid in stream.seen
     if task is not None and not repeated and not task.ended:
         task.queued = False
         complete = msgspec.structs.replace(
             status,
-            agent_id=state.info.id,
-            executor_id=executor.info.executor_id,
+            agent_id=scene.state.info.id,
+            executor_id=scene.executor.info.executor_id,
             source=m.TaskStatusSource.SOURCE_EXECUTOR,
-            timestamp=now if status.timestamp is None else status.timestamp,
-            uuid=status.uuid or state.ids.uuid_bytes(),
-            container_status=status.container_status or updates.container_status(state, task),
+            timestamp=scene.now if status.timestamp is None else status.timestamp,
+            uuid=status.uuid or scene.state.ids.uuid_bytes(),
+            container_status=status.container_status or updates.container_status(scene.state, task),
         )
-        updates.report(state, out, framework, executor, task, complete)
-        if status.state in TERMINAL and executor.state is ExecutorState.RUNNING:
-            share = environment.executor_share(executor)
-            out.append(UpdateContainer(executor.container_id, *share))
-    if executor.connection is not None and status.uuid is not None:
+        updates.report(scene, task, complete)
+        if status.state in TERMINAL and scene.executor.state is ExecutorState.RUNNING:
+            share = environment.executor_share(scene.executor)
+            scene.out.append(UpdateContainer(scene.executor.container_id, *share))
+    if scene.executor.connection is not None and status.uuid is not None:
         acknowledged = m.ExecutorEventAcknowledged(task_id=status.task_id, uuid=status.uuid)
         event = _Event(type=_Type.ACKNOWLEDGED, acknowledged=acknowledged)
-        out.append(SendToExecutor(executor.connection, event))
+        scene.out.append(SendToExecutor(scene.executor.connection, event))
 
 
 def closed(state: AgentState, event: ExecutorClosed) -> None:
@@ -314,32 +291,24 @@ def closed(state: AgentState, event: ExecutorClosed) -> None:
         executor.connection = None
 
 
-def kill(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    policy: m.KillPolicy | None,
-    now: float,
-) -> None:
+def kill(scene: Scene, task: Task, policy: m.KillPolicy | None) -> None:
     """The executor is asked to end the task; one it was not given yet never starts."""
-    if task.ended or executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+    if task.ended or scene.executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
         return
     if not task.queued:
         if task.kill is None:
             grace_s = _EXECUTORS_OWN
             if policy is not None and policy.grace_period is not None:
                 grace_s = policy.grace_period.nanoseconds / 1e9
-            task.kill = Kill(started=now, grace_s=grace_s)
-            out.append(rows.task(executor, task))
-        _send_kill(out, executor, task, policy)
+            task.kill = Kill(started=scene.now, grace_s=grace_s)
+            scene.out.append(rows.task(scene.executor, task))
+        _send_kill(scene.out, scene.executor, task, policy)
         return
-    killing.kill_unlaunched(state, out, framework, executor, task, now)
-    if framework.executors.get(executor.id) is not executor:
+    killing.kill_unlaunched(scene, task)
+    if scene.framework.executors.get(scene.executor.id) is not scene.executor:
         return
-    if not executor.ever_sent and not any(True for _ in executor.live):
-        shut_down(state, out, framework, executor, now)
+    if not scene.executor.ever_sent and not any(True for _ in scene.executor.live):
+        shut_down(scene)
 
 
 def _send_kill(
@@ -361,22 +330,22 @@ def message(state: AgentState, out: list[Effect], message: agentlink.FrameworkMe
     out.append(Count("slave/valid_framework_messages"))
 
 
-def shut_down(
-    state: AgentState, out: list[Effect], framework: Framework, executor: Executor, now: float
-) -> None:
+def shut_down(scene: Scene) -> None:
     """The executor is asked to end; by force after its grace, at once when it cannot hear."""
-    if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+    if scene.executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
         return
-    executor.asked_to_end = True
-    if executor.connection is None and not executor.recovered:
-        _destroy(state, out, executor)
+    scene.executor.asked_to_end = True
+    if scene.executor.connection is None and not scene.executor.recovered:
+        _destroy(scene.state, scene.out, scene.executor)
         return
-    executor.state = ExecutorState.TERMINATING
-    out.append(rows.executor(executor))
-    if executor.connection is not None:
-        out.append(SendToExecutor(executor.connection, _Event(type=_Type.SHUTDOWN)))
-    key = ("shutdown", framework.id, executor.id, executor.container_id)
-    out.append(StartTimer(key, environment.shutdown_grace_s(state.policy, executor)))
+    scene.executor.state = ExecutorState.TERMINATING
+    scene.out.append(rows.executor(scene.executor))
+    if scene.executor.connection is not None:
+        scene.out.append(SendToExecutor(scene.executor.connection, _Event(type=_Type.SHUTDOWN)))
+    key = ("shutdown", scene.framework.id, scene.executor.id, scene.executor.container_id)
+    scene.out.append(
+        StartTimer(key, environment.shutdown_grace_s(scene.state.policy, scene.executor))
+    )
 
 
 def shutdown_timed_out(
@@ -393,21 +362,14 @@ def shutdown_timed_out(
 
 
 def exited(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    status: int | None,
-    limitation: tuple[str, str] | None,
-    launch_failure: str | None,
-    now: float,
+    scene: Scene, status: int | None, limitation: tuple[str, str] | None, launch_failure: str | None
 ) -> None:
     """The executor's process is gone: its live tasks ended with it, and the master knows."""
-    if executor.connection is not None:
-        state.connections.pop(executor.connection, None)
-        out.append(CloseExecutorStream(executor.connection))
-        executor.connection = None
-    ended = executor.termination
+    if scene.executor.connection is not None:
+        scene.state.connections.pop(scene.executor.connection, None)
+        scene.out.append(CloseExecutorStream(scene.executor.connection))
+        scene.executor.connection = None
+    ended = scene.executor.termination
     if ended is None and launch_failure is not None:
         reason = _Reason.REASON_CONTAINER_LAUNCH_FAILED
         ended = Termination(m.TaskState.TASK_FAILED, reason, launch_failure)
@@ -417,17 +379,8 @@ def exited(
     if ended is None:
         reason = _Reason.REASON_EXECUTOR_TERMINATED
         ended = Termination(m.TaskState.TASK_FAILED, reason, "Executor terminated")
-    for task in list(executor.live):
+    for task in list(scene.executor.live):
         updates.say(
-            state,
-            out,
-            framework,
-            executor,
-            task,
-            ended.state,
-            now,
-            message=ended.message,
-            reason=ended.reason,
-            source=_AGENT,
+            scene, task, ended.state, message=ended.message, reason=ended.reason, source=_AGENT
         )
-    ending.executor_over(state, out, framework, executor, now, status)
+    ending.executor_over(scene, status)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from mesos_twisted.agent.core import ending, environment, executors, killing, pods, rows, updates
 from mesos_twisted.agent.core.effects import Effect, Log
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
-    Executor,
     ExecutorKind,
-    Framework,
     Phase,
 )
 from mesos_twisted.protocol import agentlink
@@ -28,11 +27,11 @@ def kill_task(
         return
     executor = framework.executors[task.executor_id]
     if executor.kind is ExecutorKind.CUSTOM:
-        executors.kill(state, out, framework, executor, task, message.kill_policy, now)
+        executors.kill(Scene(state, out, framework, executor, now), task, message.kill_policy)
     else:
-        killing.kill(state, out, framework, executor, task, message.kill_policy, now)
+        killing.kill(Scene(state, out, framework, executor, now), task, message.kill_policy)
         if framework.executors.get(executor.id) is executor:
-            pods.settle(state, out, framework, executor, now)
+            pods.settle(Scene(state, out, framework, executor, now))
 
 
 def shut_down_executor(
@@ -44,17 +43,15 @@ def shut_down_executor(
     if framework is not None:
         executor = framework.executors.get(ExecutorId(message.executor_id))
     if framework is not None and executor is not None:
-        _end(state, out, framework, executor, now)
+        _end(Scene(state, out, framework, executor, now))
 
 
-def _end(
-    state: AgentState, out: list[Effect], framework: Framework, executor: Executor, now: float
-) -> None:
-    if executor.kind is ExecutorKind.CUSTOM:
-        executors.shut_down(state, out, framework, executor, now)
+def _end(scene: Scene) -> None:
+    if scene.executor.kind is ExecutorKind.CUSTOM:
+        executors.shut_down(scene)
         return
-    grace_s = environment.shutdown_grace_s(state.policy, executor)
-    pods.shut_down(state, out, framework, executor, grace_s, now)
+    grace_s = environment.shutdown_grace_s(scene.state.policy, scene.executor)
+    pods.shut_down(scene, grace_s)
 
 
 def shut_down(state: AgentState, out: list[Effect], framework_id: FrameworkId, now: float) -> None:
@@ -70,9 +67,9 @@ def shut_down(state: AgentState, out: list[Effect], framework_id: FrameworkId, n
     for task in list(framework.tasks.values()):
         executor = framework.executors[task.executor_id]
         if task.ended:
-            ending.complete_task(state, out, framework, executor, task, now)
+            ending.complete_task(Scene(state, out, framework, executor, now), task)
     for executor in list(framework.executors.values()):
-        _end(state, out, framework, executor, now)
+        _end(Scene(state, out, framework, executor, now))
     ending.settle_framework(state, out, framework)
 
 

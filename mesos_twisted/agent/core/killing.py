@@ -13,12 +13,11 @@ from mesos_twisted.agent.core.effects import (
     SignalContainer,
     StartTimer,
 )
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     ContainerPhase,
-    Executor,
     ExecutorKind,
-    Framework,
     Kill,
     Task,
 )
@@ -34,14 +33,7 @@ GROUP_KILLED_EARLY = "A task within the task group was killed before delivery to
 
 
 def kill(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    policy: m.KillPolicy | None,
-    now: float,
-    grace_s: float | None = None,
+    scene: Scene, task: Task, policy: m.KillPolicy | None, grace_s: float | None = None
 ) -> None:
     """The task (with a container of its own) ends: by SIGTERM, after its grace by force.
 
@@ -49,24 +41,24 @@ def kill(
     """
     if task.ended:
         return
-    if _unlaunched(state, task):
-        kill_unlaunched(state, out, framework, executor, task, now)
+    if _unlaunched(scene.state, task):
+        kill_unlaunched(scene, task)
         return
     if grace_s is None:
-        grace_s = _grace_s(state, task, policy)
+        grace_s = _grace_s(scene.state, task, policy)
     if task.kill is None:
-        task.kill = Kill(started=now, grace_s=grace_s)
+        task.kill = Kill(started=scene.now, grace_s=grace_s)
         if task.state is _State.TASK_STAGING:
-            out.append(rows.task(executor, task))
+            scene.out.append(rows.task(scene.executor, task))
             return
-        signal(state, out, framework, executor, task, now)
+        signal(scene, task)
     elif grace_s < task.kill.grace_s and not task.kill.escalated:
         # A later kill may only shorten what is left.
         task.kill.grace_s = grace_s
-        out.append(rows.task(executor, task))
+        scene.out.append(rows.task(scene.executor, task))
         if task.state is not _State.TASK_STAGING:
-            left = max(0.0, task.kill.started + grace_s - now)
-            out.append(StartTimer(("kill", task.framework_id, task.id), left))
+            left = max(0.0, task.kill.started + grace_s - scene.now)
+            scene.out.append(StartTimer(("kill", task.framework_id, task.id), left))
 
 
 def _unlaunched(state: AgentState, task: Task) -> bool:
@@ -82,35 +74,24 @@ def _grace_s(state: AgentState, task: Task, override: m.KillPolicy | None) -> fl
     return state.policy.default_kill_grace_s
 
 
-def kill_unlaunched(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def kill_unlaunched(scene: Scene, task: Task) -> None:
     """The task and the rest of its group are killed: what never ran without a trace."""
-    members = [member for member in group.members(executor, task) if not member.ended]
+    members = [member for member in group.members(scene.executor, task) if not member.ended]
     message = GROUP_KILLED_EARLY if task.group else KILLED_EARLY
     for member in members:
-        if executor.kind is not ExecutorKind.CUSTOM and not _unlaunched(state, member):
+        if scene.executor.kind is not ExecutorKind.CUSTOM and not _unlaunched(scene.state, member):
             if member.kill is None:
-                kill(state, out, framework, executor, member, None, now)
+                kill(scene, member, None)
             continue
         updates.say(
-            state,
-            out,
-            framework,
-            executor,
+            scene,
             member,
             _State.TASK_KILLED,
-            now,
             message=message,
             reason=_Reason.REASON_TASK_KILLED_DURING_LAUNCH,
             source=_AGENT,
         )
-        destroy(state, out, member)
+        destroy(scene.state, scene.out, member)
 
 
 def destroy(state: AgentState, out: list[Effect], task: Task) -> None:
@@ -131,26 +112,19 @@ def destroy(state: AgentState, out: list[Effect], task: Task) -> None:
         out.append(DestroyContainer(container.id))
 
 
-def signal(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def signal(scene: Scene, task: Task) -> None:
     """Begin the kill in `task.kill` of a running task."""
     begun = task.kill
     assert begun is not None and task.container_id is not None
-    out.append(rows.task(executor, task))
-    wants_killing = framework.capable(m.FrameworkInfoCapabilityType.TASK_KILLING_STATE)
+    scene.out.append(rows.task(scene.executor, task))
+    wants_killing = scene.framework.capable(m.FrameworkInfoCapabilityType.TASK_KILLING_STATE)
     told = task.state is _State.TASK_KILLING
     if wants_killing and not told and not task.timed_out:
-        updates.say(state, out, framework, executor, task, _State.TASK_KILLING, now)
-    watching.stop_watching(out, task)
-    out.append(SignalContainer(task.container_id, words.SIGTERM, "group"))
-    left = max(0.0, begun.started + begun.grace_s - now)
-    out.append(StartTimer(("kill", task.framework_id, task.id), left))
+        updates.say(scene, task, _State.TASK_KILLING)
+    watching.stop_watching(scene.out, task)
+    scene.out.append(SignalContainer(task.container_id, words.SIGTERM, "group"))
+    left = max(0.0, begun.started + begun.grace_s - scene.now)
+    scene.out.append(StartTimer(("kill", task.framework_id, task.id), left))
 
 
 def escalate(
@@ -174,18 +148,11 @@ def completion_timed_out(
     framework = state.frameworks[framework_id]
     executor = framework.executors[task.executor_id]
     task.timed_out = True
-    kill(state, out, framework, executor, task, None, now, grace_s=0.0)
+    kill(Scene(state, out, framework, executor, now), task, None, grace_s=0.0)
 
 
-def kill_others(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def kill_others(scene: Scene, task: Task) -> None:
     """The rest of the group is being killed, each member by its own kill policy."""
-    for member in group.members(executor, task):
+    for member in group.members(scene.executor, task):
         if member is not task and not member.ended and member.kill is None:
-            kill(state, out, framework, executor, member, None, now)
+            kill(scene, member, None)

@@ -43,6 +43,7 @@ from mesos_twisted.agent.core.effects import (
 )
 from mesos_twisted.agent.core.events import ContainerTerminated, Recovered, RecoveredContainer
 from mesos_twisted.agent.core.restore import Read, read_rows, restore
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     Container,
@@ -141,168 +142,134 @@ def _reconcile(
     lost: list[tuple[Framework, Executor, Task]] = []
     for framework in state.frameworks.values():
         for executor in framework.executors.values():
-            _claim(state, out, framework, executor, left, ended, lost)
+            _claim(Scene(state, out, framework, executor, now), left, ended, lost)
     for container_id, status in ended:
         containers.terminated(state, out, ContainerTerminated(container_id, status, now))
     for framework, executor, task in lost:
-        _report_lost(state, out, framework, executor, task, rebooted, now)
+        _report_lost(Scene(state, out, framework, executor, now), task, rebooted)
     for framework in list(state.frameworks.values()):
         for executor in list(framework.executors.values()):
             if executor.kind is ExecutorKind.CUSTOM:
-                _resume_custom(state, out, framework, executor, rebooted, now)
+                _resume_custom(Scene(state, out, framework, executor, now), rebooted)
             else:
-                _resume_tasks(state, out, framework, executor, read, now)
+                _resume_tasks(Scene(state, out, framework, executor, now), read)
             for task in list(executor.tasks.values()):
                 stream = state.streams.get((framework.id, task.id))
                 if task.ended and (stream is None or not stream.pending):
-                    ending.complete_task(state, out, framework, executor, task, now)
+                    ending.complete_task(Scene(state, out, framework, executor, now), task)
             if framework.executors.get(executor.id) is executor:
-                pods.settle(state, out, framework, executor, now)
+                pods.settle(Scene(state, out, framework, executor, now))
         ending.settle_framework(state, out, framework)
 
 
 def _claim(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
+    scene: Scene,
     left: dict[ContainerId, RecoveredContainer],
     ended: list[tuple[ContainerId, int | None]],
     lost: list[tuple[Framework, Executor, Task]],
 ) -> None:
     """The executor's and its tasks' containers are in the table as far as they are known."""
-    run_id = executor.container_id
-    pod = None if executor.kind is not ExecutorKind.DEFAULT else run_id
-    if executor.kind is ExecutorKind.CUSTOM:
+    run_id = scene.executor.container_id
+    pod = None if scene.executor.kind is not ExecutorKind.DEFAULT else run_id
+    if scene.executor.kind is ExecutorKind.CUSTOM:
         found = left.pop(run_id, None)
         if found is None:
             return
-        container = Container(run_id, framework.id, executor.id, executor.directory)
+        container = Container(
+            run_id, scene.framework.id, scene.executor.id, scene.executor.directory
+        )
         container.phase, container.pid = ContainerPhase.RUNNING, found.pid
-        state.containers[run_id] = container
+        scene.state.containers[run_id] = container
         if not found.running:
             ended.append((run_id, found.status))
         return
     if pod is not None:
         left.pop(pod, None)
-        container = Container(pod, framework.id, executor.id, executor.directory)
+        container = Container(pod, scene.framework.id, scene.executor.id, scene.executor.directory)
         container.phase = ContainerPhase.RUNNING
-        state.containers[pod] = container
-    for task in executor.tasks.values():
+        scene.state.containers[pod] = container
+    for task in scene.executor.tasks.values():
         if task.container_id is None:
             continue
         found = left.pop(task.container_id, None)
         if found is None:
             if not task.ended:
-                lost.append((framework, executor, task))
+                lost.append((scene.framework, scene.executor, task))
             continue
         if task.ended and not found.running:
-            out.append(ForgetContainer(found.container_id))
+            scene.out.append(ForgetContainer(found.container_id))
             continue
-        directory = executor.directory
+        directory = scene.executor.directory
         if pod is not None:
             directory = paths.task_directory(directory, task.id)
         container = Container(
-            found.container_id, framework.id, executor.id, directory, task.id, pod
+            found.container_id, scene.framework.id, scene.executor.id, directory, task.id, pod
         )
         container.phase, container.pid = ContainerPhase.RUNNING, found.pid
         container.asked = True
-        state.containers[container.id] = container
-        executor.containers.add(container.id)
+        scene.state.containers[container.id] = container
+        scene.executor.containers.add(container.id)
         if not found.running:
             ended.append((container.id, found.status))
         elif task.ended:
-            killing.destroy(state, out, task)
+            killing.destroy(scene.state, scene.out, task)
 
 
-def _report_lost(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    rebooted: bool,
-    now: float,
-) -> None:
+def _report_lost(scene: Scene, task: Task, rebooted: bool) -> None:
     """Nobody knows the task's process: it never was, or its end cannot be known."""
     if task.ended:
         return
     ended, message = m.TaskState.TASK_FAILED, REBOOTED if rebooted else UNKNOWN
     reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
     if task.state is m.TaskState.TASK_STAGING:
-        ended, message = run.dropped_state(framework), "Task launched during agent restart"
+        ended, message = run.dropped_state(scene.framework), "Task launched during agent restart"
         reason = m.TaskStatusReason.REASON_AGENT_RESTARTED
         if task.kill is not None:
             ended, message = m.TaskState.TASK_KILLED, killing.KILLED_EARLY
             reason = m.TaskStatusReason.REASON_TASK_KILLED_DURING_LAUNCH
-    updates.say(
-        state,
-        out,
-        framework,
-        executor,
-        task,
-        ended,
-        now,
-        message=message,
-        reason=reason,
-        source=_AGENT,
-    )
-    killing.kill_others(state, out, framework, executor, task, now)
+    updates.say(scene, task, ended, message=message, reason=reason, source=_AGENT)
+    killing.kill_others(scene, task)
 
 
-def _resume_tasks(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    read: Read,
-    now: float,
-) -> None:
+def _resume_tasks(scene: Scene, read: Read) -> None:
     """Running tasks are announced if they were not, watched, and killed further."""
-    for task in list(executor.live):
-        if task.container_id is None or task.container_id not in state.containers:
+    for task in list(scene.executor.live):
+        if task.container_id is None or task.container_id not in scene.state.containers:
             continue
-        row = read.tasks.get((framework.id, task.id))
+        row = read.tasks.get((scene.framework.id, task.id))
         if task.state is m.TaskState.TASK_STAGING:
-            tasks.announce(state, out, framework, executor, task, now)
+            tasks.announce(scene, task)
         elif task.kill is None:
             last = task.statuses[-1]
             if task.info.health_check is not None or task.info.check is not None:
-                task.health = Health(now, last.healthy, check_status=last.check_status)
-            watching.supervise(state, out, framework, executor, task, now)
+                task.health = Health(scene.now, last.healthy, check_status=last.check_status)
+            watching.supervise(scene, task)
         elif row is not None and row.kill is not None:
-            killing.signal(state, out, framework, executor, task, now)
+            killing.signal(scene, task)
 
 
-def _resume_custom(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    rebooted: bool,
-    now: float,
-) -> None:
+def _resume_custom(scene: Scene, rebooted: bool) -> None:
     """A running executor may subscribe again for a while; of a vanished one its tasks ended."""
-    if executor.state is ExecutorState.TERMINATED:
+    if scene.executor.state is ExecutorState.TERMINATED:
         return
-    if executor.container_id not in state.containers:
-        for task in list(executor.live):
+    if scene.executor.container_id not in scene.state.containers:
+        for task in list(scene.executor.live):
             if task.state is m.TaskState.TASK_STAGING:
-                _report_lost(state, out, framework, executor, task, rebooted, now)
+                _report_lost(scene, task, rebooted)
         reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
         message = REBOOTED if rebooted else UNKNOWN
-        executor.termination = Termination(m.TaskState.TASK_FAILED, reason, message)
-        executors.exited(state, out, framework, executor, None, None, None, now)
+        scene.executor.termination = Termination(m.TaskState.TASK_FAILED, reason, message)
+        executors.exited(scene, None, None, None)
         return
-    ids = (framework.id, executor.id, executor.container_id)
-    if executor.asked_to_end:
-        executor.state = ExecutorState.TERMINATING
-        after_s = environment.shutdown_grace_s(state.policy, executor)
-        out.append(StartTimer(("shutdown", *ids), after_s))
+    ids = (scene.framework.id, scene.executor.id, scene.executor.container_id)
+    if scene.executor.asked_to_end:
+        scene.executor.state = ExecutorState.TERMINATING
+        after_s = environment.shutdown_grace_s(scene.state.policy, scene.executor)
+        scene.out.append(StartTimer(("shutdown", *ids), after_s))
         return
-    executor.recovered = True
-    after_s = state.policy.executor_reregistration_timeout_s
-    out.append(StartTimer(("reregistration", *ids), after_s))
+    scene.executor.recovered = True
+    after_s = scene.state.policy.executor_reregistration_timeout_s
+    scene.out.append(StartTimer(("reregistration", *ids), after_s))
 
 
 def _destroy_orphans(

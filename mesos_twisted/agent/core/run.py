@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mesos_twisted.agent.core import environment, executors, gc, paths, pods, rows, updates, words
 from mesos_twisted.agent.core.effects import Effect, Log, PrepareSandbox, StartTimer
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     Container,
@@ -60,21 +61,23 @@ def _run(
         executor_id = ExecutorId(executor_info.executor_id.value)
     executor = framework.executors.get(executor_id)
     if executor is not None and (executor.kind is not kind or _is_ending(executor)):
-        _drop(state, out, framework, executor, infos, now)
+        _drop(Scene(state, out, framework, executor, now), infos)
         return
     fresh = executor is None
     if executor is None:
         info = executor_info or command_executor(framework, infos[0])
         executor = new_executor(state, out, framework, executor_id, kind, info)
-    added = [_add(state, out, framework, executor, info, infos, grouped, now) for info in infos]
+    added = [
+        _add(Scene(state, out, framework, executor, now), info, infos, grouped) for info in infos
+    ]
     if kind is ExecutorKind.CUSTOM:
-        executors.start(state, out, framework, executor, fresh)
+        executors.start(Scene(state, out, framework, executor, now), fresh)
         return
     if fresh:
-        _prepare(state, out, framework, executor, added)
+        _prepare(Scene(state, out, framework, executor, now), added)
     elif state.containers[executor.container_id].phase is ContainerPhase.RUNNING:
         for task in added:
-            pods.prepare_member(state, out, framework, executor, task)
+            pods.prepare_member(Scene(state, out, framework, executor, now), task)
 
 
 def _why_not(
@@ -129,23 +132,20 @@ def ensure_framework(state: AgentState, out: list[Effect], info: m.FrameworkInfo
     return framework
 
 
-def _drop(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    infos: tuple[m.TaskInfo, ...],
-    now: float,
-) -> None:
-    dropped = dropped_state(framework)
-    message = f"Executor {executor.state.value}"
-    if not _is_ending(executor):
-        message = f"Executor {executor.id} is in use by an executor of another type"
+def _drop(scene: Scene, infos: tuple[m.TaskInfo, ...]) -> None:
+    dropped = dropped_state(scene.framework)
+    message = f"Executor {scene.executor.state.value}"
+    if not _is_ending(scene.executor):
+        message = f"Executor {scene.executor.id} is in use by an executor of another type"
     reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
     for info in infos:
-        status = updates.foreign_status(state, info.task_id, dropped, now, message, reason)
+        status = updates.foreign_status(
+            scene.state, info.task_id, dropped, scene.now, message, reason
+        )
         task_id = TaskId(info.task_id.value)
-        updates.enqueue(state, out, framework.id, task_id, executor.id, status)
+        updates.enqueue(
+            scene.state, scene.out, scene.framework.id, task_id, scene.executor.id, status
+        )
 
 
 def dropped_state(framework: Framework | None) -> m.TaskState:
@@ -226,66 +226,51 @@ def command_executor(framework: Framework, task: m.TaskInfo) -> m.ExecutorInfo:
     )
 
 
-def _add(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    info: m.TaskInfo,
-    infos: tuple[m.TaskInfo, ...],
-    grouped: bool,
-    now: float,
-) -> Task:
+def _add(scene: Scene, info: m.TaskInfo, infos: tuple[m.TaskInfo, ...], grouped: bool) -> Task:
     task_id = TaskId(info.task_id.value)
     container_id: ContainerId | None = None
-    if executor.kind is ExecutorKind.COMMAND:
-        container_id = executor.container_id
-        directory, parent = executor.directory, None
-    elif executor.kind is ExecutorKind.DEFAULT:
-        container_id = ContainerId(state.ids.uuid())
-        directory = paths.task_directory(executor.directory, task_id)
-        parent = executor.container_id
+    if scene.executor.kind is ExecutorKind.COMMAND:
+        container_id = scene.executor.container_id
+        directory, parent = scene.executor.directory, None
+    elif scene.executor.kind is ExecutorKind.DEFAULT:
+        container_id = ContainerId(scene.state.ids.uuid())
+        directory = paths.task_directory(scene.executor.directory, task_id)
+        parent = scene.executor.container_id
     task = Task(
         info=info,
-        framework_id=framework.id,
-        executor_id=executor.id,
+        framework_id=scene.framework.id,
+        executor_id=scene.executor.id,
         container_id=container_id,
-        launched=now,
-        queued=executor.kind is ExecutorKind.CUSTOM,
+        launched=scene.now,
+        queued=scene.executor.kind is ExecutorKind.CUSTOM,
         group=tuple(TaskId(item.task_id.value) for item in infos) if grouped else (),
     )
-    framework.tasks[task_id] = task
-    executor.tasks[task_id] = task
+    scene.framework.tasks[task_id] = task
+    scene.executor.tasks[task_id] = task
     if container_id is not None:
-        state.containers[container_id] = Container(
-            container_id, framework.id, executor.id, directory, task_id, parent
+        scene.state.containers[container_id] = Container(
+            container_id, scene.framework.id, scene.executor.id, directory, task_id, parent
         )
-        executor.containers.add(container_id)
-    out.append(rows.task(executor, task))
+        scene.executor.containers.add(container_id)
+    scene.out.append(rows.task(scene.executor, task))
     return task
 
 
-def _prepare(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    added: list[Task],
-) -> None:
+def _prepare(scene: Scene, added: list[Task]) -> None:
     """The sandbox of a new built-in executor is being made."""
-    if executor.kind is ExecutorKind.COMMAND:
-        pods.prepare_member(state, out, framework, executor, added[0])
+    if scene.executor.kind is ExecutorKind.COMMAND:
+        pods.prepare_member(scene, added[0])
         return
-    out.append(
+    scene.out.append(
         PrepareSandbox(
-            container_id=executor.container_id,
-            framework_id=framework.id,
-            executor_id=executor.id,
-            directory=executor.directory,
-            user=executor.user,
-            command=executor.info.command or m.CommandInfo(),
+            container_id=scene.executor.container_id,
+            framework_id=scene.framework.id,
+            executor_id=scene.executor.id,
+            directory=scene.executor.directory,
+            user=scene.executor.user,
+            command=scene.executor.info.command or m.CommandInfo(),
             subdirectories=tuple(f"tasks/{task.id}" for task in added),
         )
     )
-    after_s = state.policy.executor_registration_timeout_s
-    out.append(StartTimer(("launch", executor.container_id), after_s))
+    after_s = scene.state.policy.executor_registration_timeout_s
+    scene.out.append(StartTimer(("launch", scene.executor.container_id), after_s))

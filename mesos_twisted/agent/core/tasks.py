@@ -13,18 +13,15 @@ from mesos_twisted.agent.core import environment, group, killing, updates, watch
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
     Count,
-    Effect,
     LaunchContainer,
     Log,
 )
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
-    AgentState,
     Container,
     ContainerPhase,
-    Executor,
     ExecutorKind,
     ExecutorState,
-    Framework,
     Task,
 )
 from mesos_twisted.protocol.generated import messages as m
@@ -34,27 +31,22 @@ _Reason = m.TaskStatusReason
 _AGENT = m.TaskStatusSource.SOURCE_AGENT
 
 
-def launch(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    container: Container,
-) -> None:
+def launch(scene: Scene, task: Task, container: Container) -> None:
     """The task's process is being started."""
     container.phase = ContainerPhase.LAUNCHING
     command = task.info.command or m.CommandInfo()
-    cpus, mem, disk = environment.share(task.info, executor.kind is ExecutorKind.COMMAND)
+    cpus, mem, disk = environment.share(task.info, scene.executor.kind is ExecutorKind.COMMAND)
     info = task.info.container
-    out.append(
+    scene.out.append(
         LaunchContainer(
             container_id=container.id,
             program=environment.program(command),
             argv=environment.argv(command),
-            env=environment.task_environment(state, framework, executor, task, container.directory),
+            env=environment.task_environment(
+                scene.state, scene.framework, scene.executor, task, container.directory
+            ),
             directory=container.directory,
-            user=environment.user(state.policy, framework, command),
+            user=environment.user(scene.state.policy, scene.framework, command),
             cpus_milli=cpus,
             mem_bytes=mem,
             disk_bytes=disk,
@@ -64,20 +56,13 @@ def launch(
     )
 
 
-def launched(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def launched(scene: Scene, task: Task) -> None:
     """The task's process runs: the scheduler hears so once its whole group does."""
-    executor.state = max_state(executor.state)
-    members = group.members(executor, task)
-    if all(group.is_up(state, member) for member in members):
+    scene.executor.state = max_state(scene.executor.state)
+    members = group.members(scene.executor, task)
+    if all(group.is_up(scene.state, member) for member in members):
         for member in members:
-            announce(state, out, framework, executor, member, now)
+            announce(scene, member)
 
 
 def max_state(current: ExecutorState) -> ExecutorState:
@@ -85,67 +70,39 @@ def max_state(current: ExecutorState) -> ExecutorState:
     return ExecutorState.RUNNING if current is ExecutorState.REGISTERING else current
 
 
-def announce(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def announce(scene: Scene, task: Task) -> None:
     """STARTING and RUNNING are said, checks and the completion time run; a waiting kill begins."""
     if task.state is not _State.TASK_STAGING:
         return
-    updates.say(state, out, framework, executor, task, _State.TASK_STARTING, now)
-    updates.say(state, out, framework, executor, task, _State.TASK_RUNNING, now)
+    updates.say(scene, task, _State.TASK_STARTING)
+    updates.say(scene, task, _State.TASK_RUNNING)
     if task.kill is not None:
-        killing.signal(state, out, framework, executor, task, now)
+        killing.signal(scene, task)
         return
-    watching.supervise(state, out, framework, executor, task, now)
+    watching.supervise(scene, task)
 
 
 def exited(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    status: int | None,
-    limitation: tuple[str, str] | None,
-    now: float,
+    scene: Scene, task: Task, status: int | None, limitation: tuple[str, str] | None
 ) -> bool:
     """The task's process ended: its scheduler will know how. True when it did not finish well."""
     if task.ended:
         return False
-    announce_late(state, out, framework, executor, task, now)
-    watching.stop_watching(out, task)
-    out.append(CancelTimer(("kill", task.framework_id, task.id)))
-    return _say_exit(state, out, framework, executor, task, status, limitation, now)
+    announce_late(scene, task)
+    watching.stop_watching(scene.out, task)
+    scene.out.append(CancelTimer(("kill", task.framework_id, task.id)))
+    return _say_exit(scene, task, status, limitation)
 
 
-def announce_late(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def announce_late(scene: Scene, task: Task) -> None:
     """A task that ended before it was announced did start and run."""
     if task.state is _State.TASK_STAGING:
-        updates.say(state, out, framework, executor, task, _State.TASK_STARTING, now)
-        updates.say(state, out, framework, executor, task, _State.TASK_RUNNING, now)
+        updates.say(scene, task, _State.TASK_STARTING)
+        updates.say(scene, task, _State.TASK_RUNNING)
 
 
 def _say_exit(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    status: int | None,
-    limitation: tuple[str, str] | None,
-    now: float,
+    scene: Scene, task: Task, status: int | None, limitation: tuple[str, str] | None
 ) -> bool:
     reason = None
     source = m.TaskStatusSource.SOURCE_EXECUTOR
@@ -155,7 +112,7 @@ def _say_exit(
     if limitation is not None:
         ended = _State.TASK_FAILED
         reason = limitation_reason(limitation[0])
-        if executor.kind is ExecutorKind.COMMAND:
+        if scene.executor.kind is ExecutorKind.COMMAND:
             source, message = _AGENT, limitation[1]
         else:
             message = f"{message}: {limitation[1]}"
@@ -169,13 +126,9 @@ def _say_exit(
         ended = _State.TASK_FINISHED if words.succeeded(status) else _State.TASK_FAILED
     unhealthy = task.health is not None and task.health.killed
     updates.say(
-        state,
-        out,
-        framework,
-        executor,
+        scene,
         task,
         ended,
-        now,
         message=message,
         reason=reason,
         source=source,
@@ -193,31 +146,23 @@ def limitation_reason(name: str) -> m.TaskStatusReason:
 
 
 def launch_failed(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
+    scene: Scene,
     task: Task,
     message: str,
-    now: float,
     reason: m.TaskStatusReason = _Reason.REASON_CONTAINER_LAUNCH_FAILED,
 ) -> None:
     """The task could not be started: it failed, its group is killed, nothing of it is left."""
     if not task.ended:
         killed = task.kill is not None and not task.timed_out
         updates.say(
-            state,
-            out,
-            framework,
-            executor,
+            scene,
             task,
             _State.TASK_KILLED if killed else _State.TASK_FAILED,
-            now,
             message=killing.KILLED_EARLY if killed else message,
             reason=_Reason.REASON_TASK_KILLED_DURING_LAUNCH if killed else reason,
             source=_AGENT,
         )
-        fields = (("framework_id", framework.id), ("task_id", task.id), ("why", message))
-        out.append(Log("warn", "Task {task_id} could not be launched: {why}", fields))
-        out.append(Count("slave/container_launch_errors"))
-    killing.kill_others(state, out, framework, executor, task, now)
+        fields = (("framework_id", scene.framework.id), ("task_id", task.id), ("why", message))
+        scene.out.append(Log("warn", "Task {task_id} could not be launched: {why}", fields))
+        scene.out.append(Count("slave/container_launch_errors"))
+    killing.kill_others(scene, task)

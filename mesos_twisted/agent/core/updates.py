@@ -11,11 +11,10 @@ import msgspec
 
 from mesos_twisted.agent.core import ending, paths, rows
 from mesos_twisted.agent.core.effects import Count, Effect, Log, SendToMaster, StartTimer
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
-    Executor,
     ExecutorKind,
-    Framework,
     Phase,
     Task,
     UpdateStream,
@@ -111,14 +110,7 @@ def container_status(state: AgentState, task: Task) -> m.ContainerStatus | None:
     )
 
 
-def report(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    status: m.TaskStatus,
-) -> bool:
+def report(scene: Scene, task: Task, status: m.TaskStatus) -> bool:
     """The task is in the status's state, and the status on its way. False: it had ended before.
 
     The update of a terminating framework goes nowhere: nobody could acknowledge it.
@@ -126,14 +118,22 @@ def report(
     if task.ended:
         return False
     show(task, status)
-    if framework.terminating:
+    if scene.framework.terminating:
         if status.state in TERMINAL:
-            ending.complete_task(state, out, framework, executor, task, status.timestamp or 0.0)
+            ending.complete_task(scene, task)
         return True
-    out.append(Count("slave/valid_status_updates"))
-    enqueue(state, out, framework.id, task.id, executor.id, status, executor.kind)
+    scene.out.append(Count("slave/valid_status_updates"))
+    enqueue(
+        scene.state,
+        scene.out,
+        scene.framework.id,
+        task.id,
+        scene.executor.id,
+        status,
+        scene.executor.kind,
+    )
     if status.state in TERMINAL:
-        out.append(Count(_COUNTERS.get(status.state, "slave/tasks_failed")))
+        scene.out.append(Count(_COUNTERS.get(status.state, "slave/tasks_failed")))
     return True
 
 
@@ -146,13 +146,9 @@ _COUNTERS = {
 
 
 def say(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
+    scene: Scene,
     task: Task,
     task_state: m.TaskState,
-    now: float,
     *,
     message: str | None = None,
     reason: m.TaskStatusReason | None = None,
@@ -161,16 +157,16 @@ def say(
 ) -> None:
     """The task is in this state and its scheduler will know."""
     status = status_of(
-        state,
+        scene.state,
         task,
         task_state,
-        now,
+        scene.now,
         message=message,
         reason=reason,
         source=source,
         healthy=healthy,
     )
-    report(state, out, framework, executor, task, status)
+    report(scene, task, status)
 
 
 def show(task: Task, status: m.TaskStatus) -> None:
@@ -275,7 +271,7 @@ def acknowledge(
             ending.close_stream(state, out, framework_id, task_id)
             return
         executor = framework.executors[task.executor_id]
-        ending.complete_task(state, out, framework, executor, task, now)
+        ending.complete_task(Scene(state, out, framework, executor, now), task)
     elif stream.pending:
         send_oldest(state, out, stream)
     else:

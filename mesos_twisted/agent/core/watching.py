@@ -10,10 +10,8 @@ from mesos_twisted.agent.core.effects import (
     StartTimer,
     StopChecks,
 )
+from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
-    AgentState,
-    Executor,
-    Framework,
     Health,
     Task,
 )
@@ -24,36 +22,31 @@ _Reason = m.TaskStatusReason
 _AGENT = m.TaskStatusSource.SOURCE_AGENT
 
 
-def supervise(
-    state: AgentState,
-    out: list[Effect],
-    framework: Framework,
-    executor: Executor,
-    task: Task,
-    now: float,
-) -> None:
+def supervise(scene: Scene, task: Task) -> None:
     """Checks and the completion timer of a running task are under way."""
     info = task.info
     limit = info.max_completion_time
     if limit is not None and limit.nanoseconds > 0:
         began = task.statuses[0].timestamp or task.launched
-        left = began + limit.nanoseconds / 1e9 - now
-        out.append(StartTimer(("completion", task.framework_id, task.id), max(0.0, left)))
+        left = began + limit.nanoseconds / 1e9 - scene.now
+        scene.out.append(StartTimer(("completion", task.framework_id, task.id), max(0.0, left)))
     if (info.health_check is None and info.check is None) or task.container_id is None:
         return
-    container = state.containers[task.container_id]
+    container = scene.state.containers[task.container_id]
     if task.health is None:
-        task.health = Health(started=now)
-    out.append(
+        task.health = Health(started=scene.now)
+    scene.out.append(
         StartChecks(
-            framework_id=framework.id,
+            framework_id=scene.framework.id,
             task_id=task.id,
             container_id=container.id,
             health_check=info.health_check,
             check=info.check,
-            env=environment.task_environment(state, framework, executor, task, container.directory),
+            env=environment.task_environment(
+                scene.state, scene.framework, scene.executor, task, container.directory
+            ),
             directory=container.directory,
-            user=environment.user(state.policy, framework, info.command),
+            user=environment.user(scene.state.policy, scene.framework, info.command),
         )
     )
 
