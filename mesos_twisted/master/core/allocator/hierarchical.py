@@ -10,6 +10,7 @@ Mesos's hierarchical allocator, its second stage (quota is not decided here).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.agents import AgentState
@@ -470,15 +471,22 @@ class HierarchicalAllocator:
 
     def _note(self, framework_id: FrameworkId, agent: AgentState, resources: Resources) -> None:
         """Into the books; what is free stays until the agent counts again."""
-        if resources.traits >= 0 and any(not k.traits & ALLOCATED for k, _ in resources.items()):
-            raise BugError(f"{resources!r} of {framework_id} is not allocated to a role.")
-        for role, part in resources.allocations().items():
+        for role, part in _by_role(resources):
             client = self._clients.make(framework_id, role)
-            amounts = agent.note(agent.allocated, client, part.unallocate())
+            amounts = agent.note(agent.allocated, client, part)
             self._clients.charge(client, amounts, Held.ALLOCATED)
 
     def _scrub(self) -> None:
         self._clients.scrub(agent.refusals for agent in self._agents.values())
+
+
+@lru_cache(4096)
+def _by_role(resources: Resources) -> tuple[tuple[str, Resources], ...]:
+    """Each role's part, allocated to nobody. The tasks of an app are alike, and agents by the
+    thousand bring them back: equal resources give the same parts."""
+    if any(not key.traits & ALLOCATED for key, _ in resources.items()):
+        raise BugError(f"{resources!r} is not allocated to a role.")
+    return tuple([(role, part.unallocate()) for role, part in resources.allocations().items()])
 
 
 def _is_enough(amounts: Mapping[str, int], minimums: tuple[Mapping[str, int], ...]) -> bool:
