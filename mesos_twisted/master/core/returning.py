@@ -59,6 +59,11 @@ def _allocated_from(messages: tuple[m.Resource, ...], role: str) -> Resources | 
     return resources.filter(lambda key: key.allocation_role is not None).add(bare.allocate(role))
 
 
+@lru_cache(2048)
+def _role_of(resources: Resources) -> str | None:
+    return next(iter(resources.allocations()), None)
+
+
 def join(
     state: MasterState,
     agent: Agent,
@@ -252,7 +257,7 @@ def task_from(report: m.Task, framework: Framework) -> Task | None:
         state=report.state,
         resources=resources,
         static=static_of(report),
-        role=next(iter(resources.allocations()), role),
+        role=_role_of(resources) or role,
         statuses=report.statuses,
         forwarded=report.status_update_state,
         forwarded_uuid=report.status_update_uuid,
