@@ -28,12 +28,13 @@ def reported(state: AgentState, out: list[Effect], event: CheckReported) -> None
     if task.ended or task.kill is not None or task.container_id != event.container_id:
         return
     executor = framework.executors[task.executor_id]
+    scene = Scene(state, out, framework, executor, event.now)
     if event.kind == "health":
-        _health(Scene(state, out, framework, executor, event.now), task, task.health, event)
+        _health(scene, task, task.health, event)
     elif event.outcome is not None and event.outcome != task.health.check_status:
         task.health.check_status = event.outcome
         reason = _Reason.REASON_TASK_CHECK_STATUS_UPDATED
-        _say(Scene(state, out, framework, executor, event.now), task, reason)
+        _say(scene, task, reason)
 
 
 def _health(scene: Scene, task: Task, health: Health, event: CheckReported) -> None:

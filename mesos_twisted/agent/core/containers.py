@@ -25,10 +25,8 @@ from mesos_twisted.agent.core.state import (
     AgentState,
     Container,
     ContainerPhase,
-    Executor,
     ExecutorKind,
     ExecutorState,
-    Framework,
     Task,
 )
 from mesos_twisted.protocol.generated import messages as m
@@ -39,14 +37,14 @@ _EARLY = (ContainerPhase.PREPARING, ContainerPhase.WAITING, ContainerPhase.LAUNC
 
 
 def _owner(
-    state: AgentState, container: Container
-) -> tuple[Framework, Executor, Task | None] | None:
+    state: AgentState, out: list[Effect], container: Container, now: float
+) -> tuple[Scene, Task | None] | None:
     framework = state.frameworks.get(container.framework_id)
     executor = None if framework is None else framework.executors.get(container.executor_id)
     if framework is None or executor is None:
         return None
     task = None if container.task_id is None else executor.tasks.get(container.task_id)
-    return framework, executor, task
+    return Scene(state, out, framework, executor, now), task
 
 
 def sandbox_ready(state: AgentState, out: list[Effect], event: SandboxReady) -> None:
@@ -54,17 +52,17 @@ def sandbox_ready(state: AgentState, out: list[Effect], event: SandboxReady) -> 
     container = state.containers.get(event.container_id)
     if container is None or container.phase is not ContainerPhase.PREPARING:
         return
-    owner = _owner(state, container)
+    owner = _owner(state, out, container, event.now)
     if owner is None:
         return
-    framework, executor, task = owner
+    scene, task = owner
     if task is not None:
-        pods.sandbox_ready(Scene(state, out, framework, executor, event.now), task, container)
-    elif executor.kind is ExecutorKind.DEFAULT:
+        pods.sandbox_ready(scene, task, container)
+    elif scene.executor.kind is ExecutorKind.DEFAULT:
         out.append(CancelTimer(("launch", container.id)))
-        pods.pod_ready(Scene(state, out, framework, executor, event.now))
+        pods.pod_ready(scene)
     else:
-        executors.launch(Scene(state, out, framework, executor, event.now), container)
+        executors.launch(scene, container)
 
 
 def launched(state: AgentState, out: list[Effect], event: ContainerLaunched) -> None:
@@ -76,14 +74,14 @@ def launched(state: AgentState, out: list[Effect], event: ContainerLaunched) -> 
             out.append(DestroyContainer(event.container_id))
         return
     container.pid = event.pid
-    owner = _owner(state, container)
+    owner = _owner(state, out, container, event.now)
     if container.phase is _DESTROYING or owner is None:
         return
     container.phase = ContainerPhase.RUNNING
-    framework, executor, task = owner
+    scene, task = owner
     if task is not None:
         out.append(CancelTimer(("launch", container.id)))
-        tasks.launched(Scene(state, out, framework, executor, event.now), task)
+        tasks.launched(scene, task)
 
 
 def failed(
@@ -117,44 +115,40 @@ def _gone(
     launch_failure: str | None,
 ) -> None:
     out.append(CancelTimer(("launch", container.id)))
-    owner = _owner(state, container)
+    owner = _owner(state, out, container, now)
     if owner is None:
         state.containers.pop(container.id, None)
         out.append(ForgetContainer(container.id))
         return
-    framework, executor, task = owner
+    scene, task = owner
     if container.task_id is None:
-        if executor.kind is ExecutorKind.DEFAULT:
+        if scene.executor.kind is ExecutorKind.DEFAULT:
             state.containers.pop(container.id, None)
-            pod_gone(Scene(state, out, framework, executor, now), launch_failure)
-            if framework.executors.get(executor.id) is executor:
-                pods.settle(Scene(state, out, framework, executor, now))
+            pod_gone(scene, launch_failure)
+            if scene.stands:
+                pods.settle(scene)
         else:
-            executors.exited(
-                Scene(state, out, framework, executor, now), status, limitation, launch_failure
-            )
+            executors.exited(scene, status, limitation, launch_failure)
         state.containers.pop(container.id, None)
         out.append(ForgetContainer(container.id))
         return
     bad = False
     if task is not None:
         if launch_failure is not None:
-            tasks.launch_failed(Scene(state, out, framework, executor, now), task, launch_failure)
+            tasks.launch_failed(scene, task, launch_failure)
         elif container.phase in _EARLY and status is None and limitation is None:
             # Destroyed from outside before its process started.
             message = "Container was destroyed before its process started"
-            tasks.launch_failed(Scene(state, out, framework, executor, now), task, message)
+            tasks.launch_failed(scene, task, message)
         else:
-            bad = tasks.exited(
-                Scene(state, out, framework, executor, now), task, status, limitation
-            )
+            bad = tasks.exited(scene, task, status, limitation)
     state.containers.pop(container.id, None)
-    executor.containers.discard(container.id)
+    scene.executor.containers.discard(container.id)
     out.append(ForgetContainer(container.id))
     if bad and task is not None:
-        killing.kill_others(Scene(state, out, framework, executor, now), task)
-    if framework.executors.get(executor.id) is executor:
-        pods.settle(Scene(state, out, framework, executor, now), status)
+        killing.kill_others(scene, task)
+    if scene.stands:
+        pods.settle(scene, status)
 
 
 def pod_gone(scene: Scene, message: str | None) -> None:
@@ -173,24 +167,28 @@ def launch_timed_out(
     container = state.containers.get(container_id)
     if container is None or container.phase is _DESTROYING:
         return
-    owner = _owner(state, container)
+    owner = _owner(state, out, container, now)
     if owner is None:
         return
-    framework, executor, task = owner
+    scene, task = owner
     limit = words.duration(state.policy.executor_registration_timeout_s)
     message = f"Executor did not register within {limit}"
     reason = m.TaskStatusReason.REASON_EXECUTOR_REGISTRATION_TIMEOUT
-    fields = (("executor_id", executor.id), ("framework_id", framework.id), ("limit", limit))
+    fields = (
+        ("executor_id", scene.executor.id),
+        ("framework_id", scene.framework.id),
+        ("limit", limit),
+    )
     text = "Executor {executor_id} did not register within {limit}: destroying its container"
     out.append(Log("warn", text, fields))
-    if task is None and executor.kind is ExecutorKind.CUSTOM:
-        executors.registration_timed_out(state, out, executor, container, message)
+    if task is None and scene.executor.kind is ExecutorKind.CUSTOM:
+        executors.registration_timed_out(state, out, scene.executor, container, message)
         return
-    live = [task] if task is not None else list(executor.live)
+    live = [task] if task is not None else list(scene.executor.live)
     if task is None:
-        executor.state = ExecutorState.TERMINATING
+        scene.executor.state = ExecutorState.TERMINATING
     for late in live:
-        tasks.launch_failed(Scene(state, out, framework, executor, now), late, message, reason)
+        tasks.launch_failed(scene, late, message, reason)
         killing.destroy(state, out, late)
-    if framework.executors.get(executor.id) is executor:
-        pods.settle(Scene(state, out, framework, executor, now))
+    if scene.stands:
+        pods.settle(scene)

@@ -122,7 +122,7 @@ def settle_executor(scene: Scene) -> None:
     """An executor that is over and owes nothing is history, and its sandbox garbage."""
     if scene.executor.state is not ExecutorState.TERMINATED or scene.executor.tasks:
         return
-    if scene.framework.executors.get(scene.executor.id) is not scene.executor:
+    if not scene.stands:
         return
     del scene.framework.executors[scene.executor.id]
     completed = CompletedExecutor(

@@ -35,7 +35,6 @@ from mesos_twisted.agent.core.state import (
     Executor,
     ExecutorKind,
     ExecutorState,
-    Framework,
     Kill,
     Phase,
     Task,
@@ -151,17 +150,18 @@ def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) 
     state.connections[event.connection] = (framework.id, executor.id)
     if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
         return
+    scene = Scene(state, out, framework, executor, event.now)
     executor.state = ExecutorState.RUNNING
     executor.recovered = False
     run = executor.container_id
     out.append(CancelTimer(("launch", run)))
     out.append(CancelTimer(("reregistration", framework.id, executor.id, run)))
-    out.append(_subscribed_event(state, framework, executor, event.connection))
+    out.append(_subscribed_event(scene, event.connection))
     for update in event.subscribe.unacknowledged_updates:
-        _update(Scene(state, out, framework, executor, event.now), update.status)
+        _update(scene, update.status)
     known = {info.task_id.value for info in event.subscribe.unacknowledged_tasks}
-    _drop_undelivered(Scene(state, out, framework, executor, event.now), known)
-    if framework.executors.get(executor.id) is not executor:
+    _drop_undelivered(scene, known)
+    if not scene.stands:
         return
     for task in list(executor.live):
         if task.kill is not None and not task.queued:
@@ -171,20 +171,18 @@ def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) 
                 policy = m.KillPolicy(grace_period=grace)
             _send_kill(out, executor, task, policy)
     if not executor.ever_sent and not any(True for _ in executor.live):
-        shut_down(Scene(state, out, framework, executor, event.now))
+        shut_down(scene)
         return
     _deliver(state, out, executor)
 
 
-def _subscribed_event(
-    state: AgentState, framework: Framework, executor: Executor, connection: ConnectionId
-) -> Effect:
-    framework_id = m.FrameworkID(value=framework.id)
+def _subscribed_event(scene: Scene, connection: ConnectionId) -> Effect:
+    framework_id = m.FrameworkID(value=scene.framework.id)
     subscribed = m.ExecutorEventSubscribed(
-        executor_info=msgspec.structs.replace(executor.info, framework_id=framework_id),
-        framework_info=msgspec.structs.replace(framework.info, id=framework_id),
-        agent_info=state.info,
-        container_id=m.ContainerID(value=executor.container_id),
+        executor_info=msgspec.structs.replace(scene.executor.info, framework_id=framework_id),
+        framework_info=msgspec.structs.replace(scene.framework.info, id=framework_id),
+        agent_info=scene.state.info,
+        container_id=m.ContainerID(value=scene.executor.container_id),
     )
     return SendToExecutor(connection, _Event(type=_Type.SUBSCRIBED, subscribed=subscribed))
 
@@ -305,7 +303,7 @@ def kill(scene: Scene, task: Task, policy: m.KillPolicy | None) -> None:
         _send_kill(scene.out, scene.executor, task, policy)
         return
     killing.kill_unlaunched(scene, task)
-    if scene.framework.executors.get(scene.executor.id) is not scene.executor:
+    if not scene.stands:
         return
     if not scene.executor.ever_sent and not any(True for _ in scene.executor.live):
         shut_down(scene)

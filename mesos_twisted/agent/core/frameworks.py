@@ -26,12 +26,13 @@ def kill_task(
         out.append(Log("warn", "Cannot kill task {task_id}: it is not here", fields))
         return
     executor = framework.executors[task.executor_id]
+    scene = Scene(state, out, framework, executor, now)
     if executor.kind is ExecutorKind.CUSTOM:
-        executors.kill(Scene(state, out, framework, executor, now), task, message.kill_policy)
+        executors.kill(scene, task, message.kill_policy)
     else:
-        killing.kill(Scene(state, out, framework, executor, now), task, message.kill_policy)
-        if framework.executors.get(executor.id) is executor:
-            pods.settle(Scene(state, out, framework, executor, now))
+        killing.kill(scene, task, message.kill_policy)
+        if scene.stands:
+            pods.settle(scene)
 
 
 def shut_down_executor(

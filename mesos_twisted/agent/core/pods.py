@@ -103,5 +103,5 @@ def shut_down(scene: Scene, grace_s: float) -> None:
         scene.executor.state = ExecutorState.TERMINATING
     for task in list(scene.executor.live):
         killing.kill(scene, task, None, grace_s=grace_s)
-    if scene.framework.executors.get(scene.executor.id) is scene.executor:
+    if scene.stands:
         settle(scene)

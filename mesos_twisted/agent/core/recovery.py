@@ -48,10 +48,8 @@ from mesos_twisted.agent.core.state import (
     AgentState,
     Container,
     ContainerPhase,
-    Executor,
     ExecutorKind,
     ExecutorState,
-    Framework,
     Health,
     Phase,
     Task,
@@ -139,26 +137,27 @@ def _reconcile(
 ) -> None:
     """What the containers say is taken in; those that are ours leave `left`."""
     ended: list[tuple[ContainerId, int | None]] = []
-    lost: list[tuple[Framework, Executor, Task]] = []
+    lost: list[tuple[Scene, Task]] = []
     for framework in state.frameworks.values():
         for executor in framework.executors.values():
             _claim(Scene(state, out, framework, executor, now), left, ended, lost)
     for container_id, status in ended:
         containers.terminated(state, out, ContainerTerminated(container_id, status, now))
-    for framework, executor, task in lost:
-        _report_lost(Scene(state, out, framework, executor, now), task, rebooted)
+    for scene, task in lost:
+        _report_lost(scene, task, rebooted)
     for framework in list(state.frameworks.values()):
         for executor in list(framework.executors.values()):
+            scene = Scene(state, out, framework, executor, now)
             if executor.kind is ExecutorKind.CUSTOM:
-                _resume_custom(Scene(state, out, framework, executor, now), rebooted)
+                _resume_custom(scene, rebooted)
             else:
-                _resume_tasks(Scene(state, out, framework, executor, now), read)
+                _resume_tasks(scene, read)
             for task in list(executor.tasks.values()):
                 stream = state.streams.get((framework.id, task.id))
                 if task.ended and (stream is None or not stream.pending):
-                    ending.complete_task(Scene(state, out, framework, executor, now), task)
-            if framework.executors.get(executor.id) is executor:
-                pods.settle(Scene(state, out, framework, executor, now))
+                    ending.complete_task(scene, task)
+            if scene.stands:
+                pods.settle(scene)
         ending.settle_framework(state, out, framework)
 
 
@@ -166,7 +165,7 @@ def _claim(
     scene: Scene,
     left: dict[ContainerId, RecoveredContainer],
     ended: list[tuple[ContainerId, int | None]],
-    lost: list[tuple[Framework, Executor, Task]],
+    lost: list[tuple[Scene, Task]],
 ) -> None:
     """The executor's and its tasks' containers are in the table as far as they are known."""
     run_id = scene.executor.container_id
@@ -194,7 +193,7 @@ def _claim(
         found = left.pop(task.container_id, None)
         if found is None:
             if not task.ended:
-                lost.append((scene.framework, scene.executor, task))
+                lost.append((scene, task))
             continue
         if task.ended and not found.running:
             scene.out.append(ForgetContainer(found.container_id))

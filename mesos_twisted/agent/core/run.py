@@ -67,17 +67,16 @@ def _run(
     if executor is None:
         info = executor_info or command_executor(framework, infos[0])
         executor = new_executor(state, out, framework, executor_id, kind, info)
-    added = [
-        _add(Scene(state, out, framework, executor, now), info, infos, grouped) for info in infos
-    ]
+    scene = Scene(state, out, framework, executor, now)
+    added = [_add(scene, info, infos, grouped) for info in infos]
     if kind is ExecutorKind.CUSTOM:
-        executors.start(Scene(state, out, framework, executor, now), fresh)
+        executors.start(scene, fresh)
         return
     if fresh:
-        _prepare(Scene(state, out, framework, executor, now), added)
+        _prepare(scene, added)
     elif state.containers[executor.container_id].phase is ContainerPhase.RUNNING:
         for task in added:
-            pods.prepare_member(Scene(state, out, framework, executor, now), task)
+            pods.prepare_member(scene, task)
 
 
 def _why_not(

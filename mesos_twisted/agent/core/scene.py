@@ -20,3 +20,8 @@ class Scene:
     framework: Framework
     executor: Executor
     now: float
+
+    @property
+    def stands(self) -> bool:
+        """Is the executor still in the tables?"""
+        return self.framework.executors.get(self.executor.id) is self.executor
