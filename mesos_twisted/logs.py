@@ -30,6 +30,7 @@ LEVELS = {
     "WARNING": LogLevel.warn,
     "ERROR": LogLevel.error,
 }
+_ORDER = ("debug", "info", "warn", "error")
 _HIDDEN = frozenset({"message", "isError", "why", "format", "time", "system"})
 
 
@@ -88,6 +89,10 @@ class LineObserver:
             pass
 
 
+def _from(level: str) -> frozenset[str]:
+    return frozenset(_ORDER[_ORDER.index(LEVELS[level].name) :])
+
+
 class Logging:
     """The process's logging: begun once, its level changed at any time."""
 
@@ -96,6 +101,14 @@ class Logging:
         render = as_text if log_format == "text" else as_json
         self.observer = FilteringLogObserver(LineObserver(out, render), [self._predicate])
         self.level = level
+        self._written = _from(level)
+
+    def writes(self, level: str) -> bool:
+        """Would an event of this level (`debug`, `info`, `warn`, `error`) be written?
+
+        To ask costs far less than an event that nobody reads.
+        """
+        return level in self._written
 
     def begin(self) -> None:
         """Events go out from here on; what was logged before follows at once."""
@@ -104,5 +117,6 @@ class Logging:
     def set_level(self, level: str) -> None:
         """Only events of this level and above are written."""
         self.level = level
+        self._written = _from(level)
         self._predicate.defaultLogLevel = LEVELS[level]
         self._predicate.clearLogLevels()

@@ -68,6 +68,7 @@ class _Process:
             os.urandom(32),
             self.end,
         )
+        self._service.driver.ports.logs = logging.writes
         metrics = self._service.metrics
         lag, pause = (metrics.timing(f"master/{n}_ms") for n in ("event_loop_lag", "gc_pause"))
         self._watch = LoopWatch(

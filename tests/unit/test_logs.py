@@ -47,3 +47,18 @@ def test_text_lines() -> None:
 def test_an_event_without_anything() -> None:
     """Odd events are still lines."""
     assert "time" in msgspec.json.decode(as_json({"log_level": LogLevel.info}))
+
+
+def test_which_lines_would_be_written_follows_the_level() -> None:
+    """What nobody reads need not be made."""
+    logging = Logging(io.StringIO(), "json", "INFO")
+    assert [logging.writes(level) for level in ("debug", "info", "warn", "error")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    logging.set_level("DEBUG")
+    assert logging.writes("debug")
+    logging.set_level("ERROR")
+    assert logging.writes("error") and not logging.writes("warn")

@@ -60,10 +60,11 @@ class LinkPort(Protocol):
 class Ports:
     """Where effects go; the service fills it before the first event.
 
-    `stop(exit_code, sentence)` ends the process.
+    `stop(exit_code, sentence)` ends the process; `logs(level)` says whether a line of that level
+    would be written (yes, unless it is set).
     """
 
-    __slots__ = ("links", "metrics", "publish", "registry", "stop", "streams")
+    __slots__ = ("links", "logs", "metrics", "publish", "registry", "stop", "streams")
 
     streams: StreamPort
     links: LinkPort
@@ -71,6 +72,10 @@ class Ports:
     metrics: Metrics
     publish: Callable[[m.MasterEvent], None]
     stop: Callable[[int, str], None]
+    logs: Callable[[str], bool]
+
+    def __init__(self) -> None:
+        self.logs = lambda level: True
 
 
 class MasterDriver:
@@ -245,7 +250,8 @@ class MasterDriver:
         self.ports.metrics.add(effect.name, effect.amount)
 
     def _log(self, effect: fx.Log) -> None:
-        self.log.emit(_LEVELS[effect.level], effect.format, **dict(effect.fields))
+        if self.ports.logs(effect.level):
+            self.log.emit(_LEVELS[effect.level], effect.format, **dict(effect.fields))
 
     # Allocations
 

@@ -1,12 +1,16 @@
 """The loop: order, no recursion, coalesced allocations, and an end when a promise breaks."""
 
+import io
+import json
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 
 from mesos_twisted.clock import Timers
 from mesos_twisted.errors import BugError
+from mesos_twisted.logs import Logging
 from mesos_twisted.master.core import effects as fx
 from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.net.driver import MasterDriver
@@ -125,3 +129,17 @@ def test_the_registry_answers_with_the_number() -> None:
     world.driver.handle(ev.Recovered(0.0))
     assert world.seen == ["Recovered", ("send", 1), "RegistryApplied"]
     assert not world.clock.getDelayedCalls()
+
+
+def test_a_line_that_would_not_be_written_is_not_made() -> None:
+    """The port says which levels count; without one all do."""
+    out = io.StringIO()
+    effects: list[fx.Effect] = [fx.Log("debug", "quiet", ()), fx.Log("info", "loud", ())]
+    for logs in (None, lambda level: level != "debug"):
+        world = World(recovered(effects))
+        if logs is not None:
+            world.driver.ports.logs = logs
+        world.driver.log = Logger("n", observer=Logging(out, "json", "DEBUG").observer)
+        world.driver.handle(ev.Recovered(0.0))
+    lines = out.getvalue().splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["quiet", "loud", "loud"]
