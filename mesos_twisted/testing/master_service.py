@@ -196,7 +196,7 @@ class MasterWorld:
         answer = self.request("POST", target, body, **more)
         assert isinstance(answer, StreamResponse), answer
         stream = Stream(answer.status, dict(answer.headers))
-        stream.writer = StreamWriter(stream, 1 << 20, False, self.service.http.timers)
+        stream.writer = StreamWriter(stream, 1 << 20, False, self.service.http.turns)
         answer.on_start(stream.writer)
         return stream
 

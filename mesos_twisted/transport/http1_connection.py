@@ -17,7 +17,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mesos_twisted.clock import Timers
 from mesos_twisted.transport.answer import Answer, StreamHead, plan_answer
 from mesos_twisted.transport.http1_edge import (
     closing_sentence,
@@ -41,6 +40,7 @@ from mesos_twisted.transport.messages import (
 )
 from mesos_twisted.transport.paced_body import PacedBody
 from mesos_twisted.transport.stream import StreamWriter
+from mesos_twisted.turns import Turns
 
 _log = Logger()
 
@@ -60,7 +60,7 @@ class ConnectionOwner(Protocol):
     handler: Handler
     limits: HttpLimits
     body_limit: Callable[[str], int]
-    timers: Timers
+    turns: Turns
     renderer: HeadRenderer
     stopping: bool
     now: float
@@ -287,7 +287,7 @@ class HttpConnection:
         elif isinstance(plan, StreamHead):
             self._put(plan.head)
             writer = StreamWriter(
-                self, server.limits.stream_buffer_bytes, plan.chunked, server.timers
+                self, server.limits.stream_buffer_bytes, plan.chunked, server.turns
             )
             self._stream = writer
             if self._write_paused:
@@ -296,7 +296,7 @@ class HttpConnection:
         elif isinstance(plan, Answer):
             self._put(plan.head)
             self._body = body = PacedBody(
-                self, plan.pieces, server.timers, plan.chunked, plan.compress
+                self, plan.pieces, server.turns, plan.chunked, plan.compress
             )
             if self._write_paused:
                 body.pause()

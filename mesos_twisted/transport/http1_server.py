@@ -15,6 +15,7 @@ from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.transport.http1_connection import Handler, HttpConnection
 from mesos_twisted.transport.http1_render import HeadRenderer
 from mesos_twisted.transport.messages import HttpLimits, fixed_body_limit
+from mesos_twisted.turns import Turns
 
 
 @implementer(IProtocolFactory)
@@ -32,11 +33,14 @@ class HttpServer:
         *,
         body_limit: Callable[[str], int] | None = None,
         limits: HttpLimits | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits or HttpLimits()
         self.body_limit = body_limit or fixed_body_limit(self.limits.body_bytes)
         self.timers = Timers(clock)
+        #: Who sends long bodies; a process that has other long work shares one.
+        self.turns = turns or Turns(self.timers)
         self.renderer = HeadRenderer()
         self.stopping = False
         #: Coarse time in seconds, renewed once a second: reading the clock per message costs more.

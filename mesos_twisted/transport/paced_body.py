@@ -9,10 +9,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.turns import Turns
 
-#: The time one slice may take, in seconds; a piece under way is finished.
-SLICE_S = 0.008
 #: Pieces are gathered, or cut, to about this size before they are framed and sent.
 PIECE_BYTES = 64 * 1024
 
@@ -38,7 +36,10 @@ def cut(body: bytes) -> Iterator[bytes]:
 
 
 class PacedBody:
-    """Sends `pieces` to `sink` slice by slice; `pause` and `resume` follow the transport."""
+    """Sends `pieces` to `sink` slice by slice; `pause` and `resume` follow the transport.
+
+    A piece of no bytes is a step of work that had nothing to send.
+    """
 
     __slots__ = (
         "_chunked",
@@ -47,34 +48,36 @@ class PacedBody:
         "_pieces",
         "_sink",
         "_stopped",
-        "_timer",
-        "_timers",
+        "_turns",
+        "_waiting",
     )
 
     def __init__(
         self,
         sink: BodySink,
         pieces: Iterable[bytes],
-        timers: Timers,
+        turns: Turns,
         chunked: bool,
         compress: bool,
     ) -> None:
         self._sink = sink
         self._pieces = iter(pieces)
-        self._timers = timers
+        self._turns = turns
         self._chunked = chunked
         self._compressor = zlib.compressobj(1, zlib.DEFLATED, 31) if compress else None
         self._paused = False
         self._stopped = False
-        self._timer: Timer | None = None
+        self._waiting = False
 
     def run(self) -> None:
-        """Send one slice; the next comes in a later turn."""
-        self._timer = None
-        deadline = self._timers.seconds() + SLICE_S
+        """Send what can be sent at once; the rest comes in later turns."""
+        self._slice(self._turns.at_once())
+
+    def _slice(self, deadline: float) -> None:
+        self._waiting = False
         while not self._paused and not self._stopped:
             try:
-                piece = self._next()
+                piece = self._next(deadline)
             except Exception:
                 # The pieces are the handler's code; the sink logs and drops the connection.
                 self._stopped = True
@@ -84,22 +87,26 @@ class PacedBody:
                 self._end()
                 return
             self._write(piece)
-            if self._timers.seconds() >= deadline and not self._stopped:
-                self._timer = self._timers.after(0, self.run)
+            if self._turns.seconds() >= deadline:
+                self._wait()
                 return
+
+    def _wait(self) -> None:
+        if not self._waiting and not self._stopped and not self._paused:
+            self._waiting = True
+            self._turns.add(self._slice)
 
     def pause(self) -> None:
         """Nothing is taken from the pieces until `resume`."""
         self._paused = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._waiting:
+            self._waiting = False
+            self._turns.drop(self._slice)
 
     def resume(self) -> None:
         """The next slice comes in the next turn."""
         self._paused = False
-        if self._timer is None and not self._stopped:
-            self._timer = self._timers.after(0, self.run)
+        self._wait()
 
     def stop(self) -> None:
         """Nothing more is taken or sent; the pieces are closed if they are a generator."""
@@ -109,23 +116,25 @@ class PacedBody:
         if close is not None:
             close()
 
-    def _next(self) -> bytes | None:
-        """About PIECE_BYTES of the body; None at its end."""
+    def _next(self, deadline: float) -> bytes | None:
+        """About PIECE_BYTES of the body, less when the time is up; None at its end."""
         gathered: list[bytes] = []
         size = 0
         while size < PIECE_BYTES:
             piece = next(self._pieces, None)
             if piece is None:
+                if not gathered:
+                    return None
                 break
             gathered.append(piece)
             size += len(piece)
-        if not size:
-            return None
+            if self._turns.seconds() >= deadline:
+                break
         data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
         if size > 2 * PIECE_BYTES:
             # One oversized piece is cut once, not again at every turn.
             self._pieces = _chain(cut(data), self._pieces)
-            return self._next()
+            return next(self._pieces)
         return data
 
     def _write(self, data: bytes) -> None:

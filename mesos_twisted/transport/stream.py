@@ -11,9 +11,9 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from mesos_twisted.clock import Timers
 from mesos_twisted.errors import BugError
 from mesos_twisted.transport.paced_body import PacedBody
+from mesos_twisted.turns import Turns
 
 _log = Logger()
 
@@ -50,11 +50,11 @@ class StreamWriter:
         "_paused",
         "_queued",
         "_sink",
-        "_timers",
+        "_turns",
         "closed",
     )
 
-    def __init__(self, sink: StreamSink, limit_bytes: int, chunked: bool, timers: Timers) -> None:
+    def __init__(self, sink: StreamSink, limit_bytes: int, chunked: bool, turns: Turns) -> None:
         self._sink: StreamSink | None = sink
         self._limit = limit_bytes
         self._chunked = chunked  # HTTP/1.0 clients get the bare bytes
@@ -62,7 +62,7 @@ class StreamWriter:
         self._queued = 0
         self._callbacks: list[Callable[[str], None]] = []
         self._flow: Callable[[bool], object] | None = None
-        self._timers = timers
+        self._turns = turns
         self._long: PacedBody | None = None  # the long record under way
         self._long_left = 0
         self._held: list[bytes] = []  # what waits behind it
@@ -113,7 +113,7 @@ class StreamWriter:
             head = b"%x\r\n%b" % (len(head) + size, head)
         self._sink.stream_write(head)
         self._long_left = size
-        self._long = long = PacedBody(self, pieces, self._timers, False, False)
+        self._long = long = PacedBody(self, pieces, self._turns, False, False)
         if self._paused:
             long.pause()
         long.run()

@@ -20,11 +20,11 @@ from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.master.net.bodies import decode_body
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
-from mesos_twisted.master.net.slices import in_slices
 from mesos_twisted.master.net.subscriptions import Subscriptions, stream_start
 from mesos_twisted.master.views import roles, weights
 from mesos_twisted.master.views.facts import Facts
-from mesos_twisted.master.views.operator import CODECS, Group, OperatorViews, response_pieces
+from mesos_twisted.master.views.groups import response_pieces
+from mesos_twisted.master.views.operator import CODECS, Gathering, OperatorViews, Steps
 from mesos_twisted.master.views.visible import EVERYTHING, Visible, visible_to
 from mesos_twisted.metrics import snapshot
 from mesos_twisted.metrics.counters import Metrics
@@ -43,11 +43,12 @@ from mesos_twisted.transport.messages import (
     StreamResponse,
     text_response,
 )
+from mesos_twisted.turns import Turns
 
 Type = m.MasterCallType
 Answered = m.MasterResponseType
 Result = Response | StreamResponse | ChunkedBody
-Build = Callable[[OperatorViews, Visible, Media], Group]
+Build = Callable[[OperatorViews, Visible, Media], Steps]
 
 #: Sub-message that a call of this type must bring.
 _NEEDS: Final = {
@@ -65,7 +66,6 @@ _GROUPS: Final[dict[Type, tuple[str, Build]]] = {
     Type.GET_FRAMEWORKS: ("get_frameworks", OperatorViews.frameworks),
     Type.GET_AGENTS: ("get_agents", OperatorViews.agents),
 }
-_LARGE: Final = frozenset({Type.GET_STATE, Type.GET_TASKS, Type.GET_AGENTS})
 
 
 class OperatorApi:
@@ -86,6 +86,7 @@ class OperatorApi:
         settled: Callable[[], Deferred[None]],
         now: Callable[[], float],
         timers: Timers,
+        turns: Turns,
     ) -> None:
         self._state = state
         self._gate = gate
@@ -100,6 +101,7 @@ class OperatorApi:
         self._settled = settled
         self._now = now
         self._timers = timers
+        self._turns = turns
 
     def handle(self, request: Request) -> Result | Deferred[Result]:
         """The answer to one request."""
@@ -154,14 +156,14 @@ class OperatorApi:
     ) -> Result | Deferred[Result]:
         name, build = group
 
+        gathering = Gathering(build(self._views, visible, chosen))
+
         def answer(_: None) -> Result:
-            made = build(self._views, visible, chosen)
-            pieces = response_pieces(Answered(kind.value), name, made, chosen)
+            pieces = response_pieces(Answered(kind.value), name, gathering.group, chosen)
             return ChunkedBody(200, pieces, chosen.value, (), True)
 
-        # Rendered beforehand in slices, so that what is put together here is all there.
-        warmed = in_slices(self._timers, self._views.warm(chosen)) if kind in _LARGE else None
-        return answer(None) if warmed is None else warmed.addCallback(answer)
+        gathered = self._turns.take(iter(gathering))
+        return answer(None) if gathered is None else gathered.addCallback(answer)
 
     def _visible(self, principal: Principal) -> Visible:
         if principal is self._realm.otherwise:

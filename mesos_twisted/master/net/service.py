@@ -50,6 +50,7 @@ from mesos_twisted.security.core.authorizer import NOTHING
 from mesos_twisted.transport.http1 import HttpLimits, HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
+from mesos_twisted.turns import Turns
 from mesos_twisted.webui import pages as webui
 
 
@@ -95,6 +96,7 @@ class MasterService:
         self.config, self._reactor, self._elector, self._now = config, reactor, elector, now
         self.registry = registry
         self.timers = timers = Timers(reactor)
+        turns = Turns(timers)
         self.trust = trust = setup.trust(config, now)
         self.facts = setup.facts(config)
         self.metrics = metrics = Metrics(names.MASTER_COUNTERS, names.MASTER_TIMERS)
@@ -129,7 +131,7 @@ class MasterService:
             config.max_stream_buffer,
         )
         self.subscriptions = Subscriptions(
-            state, self.views, timers, config.max_operator_event_stream_subscribers
+            state, self.views, timers, turns, config.max_operator_event_stream_subscribers
         )
         ports = driver.ports
         ports.streams, ports.links, ports.registry = self.streams, self.links, registry
@@ -162,6 +164,7 @@ class MasterService:
             driver.settled,
             now,
             timers,
+            turns,
         )
         pages = V0Pages(
             state,
@@ -173,7 +176,7 @@ class MasterService:
             metrics,
             operators,
             FilesApi(files),
-            timers,
+            turns,
         )
         self.agent_files = AgentFiles(
             state,
@@ -193,7 +196,11 @@ class MasterService:
             body_bytes=config.max_operator_body, stream_buffer_bytes=config.max_stream_buffer
         )
         self.http = HttpServer(
-            reactor, self.endpoints.handle, body_limit=self.endpoints.body_limit, limits=limits
+            reactor,
+            self.endpoints.handle,
+            body_limit=self.endpoints.body_limit,
+            limits=limits,
+            turns=turns,
         )
         metrics.group(lambda: gauges(state, now()))
         metrics.group(host_gauges)

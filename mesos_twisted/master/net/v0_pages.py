@@ -13,13 +13,11 @@ from typing import Final
 import msgspec
 from twisted.internet.defer import Deferred
 
-from mesos_twisted.clock import Timers
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.files.http import FilesApi
 from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
 from mesos_twisted.master.net.operator_api import OperatorApi, Result
-from mesos_twisted.master.net.slices import in_slices
 from mesos_twisted.master.views import documents, roles, weights
 from mesos_twisted.master.views.facts import Facts
 from mesos_twisted.master.views.pages import TASK_LIMIT, Pages, TaskCounts
@@ -30,6 +28,7 @@ from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import ObjectRef
 from mesos_twisted.security.core.principal import Principal
 from mesos_twisted.transport.messages import ChunkedBody, Request, Response, text_response
+from mesos_twisted.turns import Turns
 from mesos_twisted.units import parse_duration
 
 Answer = Result | Deferred[Result]
@@ -58,7 +57,7 @@ class V0Pages:
         metrics: Metrics,
         operator: OperatorApi,
         files: FilesApi,
-        timers: Timers,
+        turns: Turns,
     ) -> None:
         self._state = state
         self._gate = gate
@@ -69,7 +68,7 @@ class V0Pages:
         self._metrics = metrics
         self._operator = operator
         self._files = files
-        self._timers = timers
+        self._turns = turns
 
     def routes(self) -> dict[str, Callable[[Request], Answer]]:
         """Path to handler. Paths below one of them belong to it as well."""
@@ -229,7 +228,7 @@ class V0Pages:
         def answer(_: None) -> Result:
             return streamed(request, self._pages.state_summary(self._visible(principal), counts))
 
-        counting = in_slices(self._timers, counts.steps())
+        counting = self._turns.take(counts.steps())
         return answer(None) if counting is None else counting.addCallback(answer)
 
     def _slaves(self, request: Request, principal: Principal) -> Result:

@@ -19,7 +19,7 @@ class Versioned(Protocol):
 
 R = TypeVar("R", bound=Versioned)
 #: Elements in one piece: some tens of kilobytes of tasks, rendered within a millisecond or two.
-_BATCH: Final = 32
+BATCH: Final = 32
 
 
 class Fragments(Generic[R]):
@@ -57,8 +57,9 @@ class Fragments(Generic[R]):
         """Render what is missing; yields now and then, so that the caller can pause."""
         for count, record in enumerate(records):
             self.of(record)
-            if count % 64 == 63:
+            if count % BATCH == BATCH - 1:
                 yield None
+        yield None
 
     def trim(self, live: int) -> None:
         """Forget everything when much of it belongs to records that are gone."""
@@ -78,7 +79,7 @@ class Fragments(Generic[R]):
 
 
 def joined(
-    fragments: Iterable[bytes], before: bytes, after: bytes, together: int = _BATCH
+    fragments: Iterable[bytes], before: bytes, after: bytes, together: int = BATCH
 ) -> Iterator[bytes]:
     """A JSON array's elements with commas between, in pieces of some elements each."""
     source = iter(fragments)

@@ -1,163 +1,54 @@
 """The read calls of the operator API: GET_STATE and its parts, in JSON and in protobuf.
 
-A document is a tree of named groups whose leaves are rendered messages; the same tree is written
-in either encoding, with tasks and agents from their cached fragments.
+An answer is put together in steps of some records each. Which records it has is settled when it is
+asked for; how each looks is settled at its step, with tasks and agents from their cached fragments.
+Each step yields the records it looked at, so that whoever also tells of changes knows which of
+them the answer shows already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from mesos_twisted.master.core.published import agent_message, framework_message, task_message
 from mesos_twisted.master.core.published import resource_messages as both_formats
-from mesos_twisted.master.core.state import Agent, Framework, MasterState, Task
-from mesos_twisted.master.views.fragments import Fragments, joined
+from mesos_twisted.master.core.state import Agent, Executor, Framework, MasterState, Offer, Task
+from mesos_twisted.master.views.fragments import BATCH, Fragments
+from mesos_twisted.master.views.groups import Group, Items, wire_pieces
 from mesos_twisted.master.views.visible import EVERYTHING, Visible
 from mesos_twisted.protocol import codec_json, codec_protobuf
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.generated.messages import Message
-from mesos_twisted.protocol.generated.wire import FIELDS
 from mesos_twisted.protocol.media import Media
 from mesos_twisted.resources.algebra import Resources
 from mesos_twisted.resources.convert import from_messages
 
 Encode: TypeAlias = Callable[[Message], bytes]
+#: The tasks, agents and frameworks that a step looked at.
+Looked: TypeAlias = Sequence[Task | Agent | Framework]
+Steps: TypeAlias = Generator[Looked, None, Group]
 CODECS: dict[Media, Encode] = {
     Media.JSON: codec_json.encode,
     Media.PROTOBUF: codec_protobuf.encode,
 }
+#: A framework with the tasks of each kind that were its own when it was asked for.
+_Listed: TypeAlias = tuple[Framework, list[Task], list[Task], list[Task]]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A message whose fields are lists of rendered messages, or further groups.
+class Gathering:
+    """An answer being put together: iterate it to the end, then take its `group`."""
 
-    `kept` names the lists that JSON shows even when empty, as Mesos does.
-    """
+    __slots__ = ("_steps", "group")
 
-    kind: type[Message]
-    lists: tuple[tuple[str, list[bytes]], ...] = ()
-    groups: tuple[tuple[str, Group], ...] = ()
-    kept: tuple[str, ...] = ()
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self.group: Group
 
-
-@cache
-def field_number(kind: type[Message], name: str) -> int:
-    """The number of a field by its name."""
-    return next(row[0] for row in FIELDS[kind] if row[1] == name)
-
-
-def json_pieces(group: Group) -> Iterator[bytes]:
-    """The group as a JSON object, in pieces."""
-    lead = b"{"
-    for name, inner in group.groups:
-        yield lead + b'"' + name.encode() + b'":'
-        yield from json_pieces(inner)
-        lead = b","
-    for name, items in group.lists:
-        if items or name in group.kept:
-            yield from joined(items, lead + b'"' + name.encode() + b'":[', b"]")
-            lead = b","
-    yield b"}" if lead == b"," else b"{}"
-
-
-def json_size(group: Group) -> int:
-    """Bytes of the group as JSON."""
-    size = 2
-    members = 0
-    for name, inner in group.groups:
-        size += len(name) + 3 + json_size(inner)
-        members += 1
-    for name, items in group.lists:
-        if items or name in group.kept:
-            size += len(name) + 5 + sum(map(len, items)) + max(0, len(items) - 1)
-            members += 1
-    return size + max(0, members - 1)
-
-
-def wire_size(group: Group) -> int:
-    """Bytes of the group as protobuf."""
-    varint = codec_protobuf.varint
-    size = 0
-    for name, inner in group.groups:
-        inner_size = wire_size(inner)
-        head = varint(field_number(group.kind, name) << 3 | 2) + varint(inner_size)
-        size += len(head) + inner_size
-    for name, items in group.lists:
-        tag = len(varint(field_number(group.kind, name) << 3 | 2))
-        for item in items:
-            length = len(item)
-            size += tag + length + (1 if length < 128 else 2 if length < 16384 else 3)
-            if length >= 1 << 21:
-                size += len(varint(length)) - 3
-    return size
-
-
-def wire_pieces(group: Group) -> Iterator[bytes]:
-    """The group as protobuf, without its own tag and length, in pieces."""
-    varint = codec_protobuf.varint
-    for name, inner in group.groups:
-        yield varint(field_number(group.kind, name) << 3 | 2) + varint(wire_size(inner))
-        yield from wire_pieces(inner)
-    for name, items in group.lists:
-        tag = varint(field_number(group.kind, name) << 3 | 2)
-        for at in range(0, len(items), 32):
-            yield b"".join(
-                [part for item in items[at : at + 32] for part in (tag, varint(len(item)), item)]
-            )
-
-
-def response_pieces(
-    call: m.MasterResponseType, name: str, group: Group, media: Media
-) -> Iterator[bytes]:
-    """A MasterResponse that holds this one group."""
-    if media is Media.JSON:
-        yield f'{{"type":"{call.value}","{name}":'.encode()
-        yield from json_pieces(group)
-        yield b"}"
-        return
-    varint = codec_protobuf.varint
-    yield codec_protobuf.encode(m.MasterResponse(type=call))
-    yield varint(field_number(m.MasterResponse, name) << 3 | 2) + varint(wire_size(group))
-    yield from wire_pieces(group)
-
-
-def subscribed_pieces(state: Group, heartbeat_s: float, media: Media) -> Iterator[bytes]:
-    """The first event of an operator's stream: the whole state."""
-    if media is Media.JSON:
-        yield b'{"type":"SUBSCRIBED","subscribed":{"get_state":'
-        yield from json_pieces(state)
-        yield f',"heartbeat_interval_seconds":{heartbeat_s!r}}}}}'.encode()
-        return
-    varint = codec_protobuf.varint
-    rest = codec_protobuf.encode(m.MasterEventSubscribed(heartbeat_interval_seconds=heartbeat_s))
-    size = wire_size(state)
-    head = varint(field_number(m.MasterEventSubscribed, "get_state") << 3 | 2) + varint(size)
-    whole = len(head) + size + len(rest)
-    yield codec_protobuf.encode(m.MasterEvent(type=m.MasterEventType.SUBSCRIBED))
-    yield varint(field_number(m.MasterEvent, "subscribed") << 3 | 2) + varint(whole) + head
-    yield from wire_pieces(state)
-    yield rest
-
-
-def subscribed_size(state: Group, heartbeat_s: float, media: Media) -> int:
-    """Bytes of `subscribed_pieces`."""
-    frame = Group(state.kind)
-    empty = sum(map(len, subscribed_pieces(frame, heartbeat_s, media)))
-    if media is Media.JSON:
-        return empty - 2 + json_size(state)
-    varint, size = codec_protobuf.varint, wire_size(state)
-    rest = len(
-        codec_protobuf.encode(m.MasterEventSubscribed(heartbeat_interval_seconds=heartbeat_s))
-    )
-    grown = len(varint(size)) - 1
-    inner = 1 + 1 + rest
-    return empty + size + grown + len(varint(inner + size + grown)) - len(varint(inner))
+    def __iter__(self) -> Iterator[Looked]:
+        self.group = yield from self._steps
 
 
 class OperatorViews:
@@ -183,113 +74,129 @@ class OperatorViews:
 
     def warm(self, media: Media) -> Iterator[None]:
         """Render what is missing of tasks and agents, a little at each step."""
-        tasks = [
-            task
-            for framework in (*self._state.frameworks.values(), *self._state.completed.values())
-            for task in (
-                *framework.tasks.values(),
-                *framework.unreachable.values(),
-                *framework.completed,
-            )
-        ]
-        agents = list(self._state.agents.values())
+        tasks: list[Task] = []
+        for framework in (*self._state.frameworks.values(), *self._state.completed.values()):
+            tasks += framework.tasks.values()
+            tasks += framework.unreachable.values()
+            tasks += framework.completed
+        known = self._state.agents
+        agents = list(known.values())
         self._tasks[media].trim(len(tasks))
         self._agents[media].trim(len(agents))
-        yield from self._agents[media].warm(agents)
+        yield from self._agents[media].warm(a for a in agents if known.get(a.agent_id) is a)
         yield from self._tasks[media].warm(tasks)
 
-    def state(self, visible: Visible, media: Media) -> Group:
+    def state(self, visible: Visible, media: Media) -> Steps:
         """All of GET_STATE."""
-        return Group(
-            m.MasterResponseGetState,
-            groups=(
-                ("get_tasks", self.tasks(visible, media)),
-                ("get_executors", self.executors(visible, media)),
-                ("get_frameworks", self.frameworks(visible, media)),
-                ("get_agents", self.agents(visible, media)),
-            ),
+        return self._state_steps(
+            self.frameworks(visible, media),
+            self.executors(visible, media),
+            self.agents(visible, media),
+            self.tasks(visible, media),
         )
 
-    def tasks(self, visible: Visible, media: Media) -> Group:
+    def _state_steps(
+        self, frameworks: Steps, executors: Steps, agents: Steps, tasks: Steps
+    ) -> Steps:
+        parts = (
+            ("get_agents", (yield from agents)),
+            ("get_frameworks", (yield from frameworks)),
+            ("get_executors", (yield from executors)),
+            ("get_tasks", (yield from tasks)),
+        )
+        return Group(m.MasterResponseGetState, groups=parts[::-1])
+
+    def tasks(self, visible: Visible, media: Media) -> Steps:
         """GET_TASKS: live tasks, unreachable ones and the bounded history."""
-        state, fragments = self._state, self._tasks[media]
-        fragments.asked += 1
-        live: list[bytes] = []
-        unreachable: list[bytes] = []
-        completed: list[bytes] = []
-        for framework in (*state.frameworks.values(), *state.completed.values()):
-            if not visible.framework(framework):
-                continue
-            for tasks, out in (
-                (framework.tasks.values(), live),
-                (framework.unreachable.values(), unreachable),
-                (framework.completed, completed),
-            ):
-                seen: Iterable[Task] = (
-                    tasks
-                    if visible.everything
-                    else [task for task in tasks if visible.task(framework, task)]
-                )
-                out.extend(map(fragments.of, seen))
+        state = self._state
+        listed: list[_Listed] = [
+            (one, list(one.tasks.values()), list(one.unreachable.values()), list(one.completed))
+            for one in (*state.frameworks.values(), *state.completed.values())
+            if visible.framework(one)
+        ]
+        self._tasks[media].trim(sum(len(one) for _, *kinds in listed for one in kinds))
+        return self._task_steps(listed, visible, self._tasks[media].of)
+
+    def _task_steps(
+        self, listed: list[_Listed], visible: Visible, render: Callable[[Task], bytes]
+    ) -> Steps:
+        live, unreachable, completed = Items(), Items(), Items()
+        for framework, *kinds in listed:
+            for tasks, out in zip(kinds, (live, unreachable, completed), strict=True):
+                for at in range(0, len(tasks), BATCH):
+                    batch = tasks[at : at + BATCH]
+                    shown = [
+                        render(task)
+                        for task in batch
+                        if visible.everything or visible.task(framework, task)
+                    ]
+                    out.add(shown)
+                    yield batch
         return Group(
             m.MasterResponseGetTasks,
             (("tasks", live), ("unreachable_tasks", unreachable), ("completed_tasks", completed)),
             kept=("tasks", "unreachable_tasks", "completed_tasks"),
         )
 
-    def executors(self, visible: Visible, media: Media) -> Group:
+    def executors(self, visible: Visible, media: Media) -> Steps:
         """GET_EXECUTORS: those that frameworks named."""
-        encode = CODECS[media]
         found = [
-            encode(
-                m.MasterResponseGetExecutorsExecutor(
-                    executor_info=one.info, agent_id=m.AgentID(value=one.agent_id)
-                )
-            )
+            (framework, one)
             for framework in self._state.frameworks.values()
-            if visible.framework(framework)
+            if framework.executors and visible.framework(framework)
             for executors in framework.executors.values()
             for one in executors.values()
-            if visible.executor(framework, one)
         ]
-        return Group(m.MasterResponseGetExecutors, (("executors", found),), kept=("executors",))
+        return self._executor_steps(found, visible, CODECS[media])
 
-    def frameworks(self, visible: Visible, media: Media) -> Group:
+    def _executor_steps(
+        self, found: list[tuple[Framework, Executor]], visible: Visible, encode: Encode
+    ) -> Steps:
+        items = Items()
+        for at in range(0, len(found), BATCH):
+            items.add(
+                [
+                    encode(
+                        m.MasterResponseGetExecutorsExecutor(
+                            executor_info=one.info, agent_id=m.AgentID(value=one.agent_id)
+                        )
+                    )
+                    for framework, one in found[at : at + BATCH]
+                    if visible.executor(framework, one)
+                ]
+            )
+            yield ()
+        return Group(m.MasterResponseGetExecutors, (("executors", items),), kept=("executors",))
+
+    def frameworks(self, visible: Visible, media: Media) -> Steps:
         """GET_FRAMEWORKS: those that are, and those that were."""
-        encode = CODECS[media]
         live, past = (
-            [encode(self._framework(one)) for one in table.values() if visible.framework(one)]
+            [one for one in table.values() if visible.framework(one)]
             for table in (self._state.frameworks, self._state.completed)
         )
+        return self._framework_steps(live, past, media)
+
+    def _framework_steps(self, live: list[Framework], past: list[Framework], media: Media) -> Steps:
+        shown, over = Items(), Items()
+        for frameworks, out in ((live, shown), (past, over)):
+            for one in frameworks:
+                offers = Items()
+                open_offers = list(one.offers.values())
+                for at in range(0, len(open_offers), BATCH):
+                    offers.add(self._offers(open_offers[at : at + BATCH], media))
+                    yield ()
+                out.add([with_offers(CODECS[media](framework_message(one)), offers, media)])
+                yield (one,)
         return Group(
             m.MasterResponseGetFrameworks,
-            (("frameworks", live), ("completed_frameworks", past)),
+            (("frameworks", shown), ("completed_frameworks", over)),
             kept=("frameworks", "completed_frameworks"),
         )
 
-    def agents(self, visible: Visible, media: Media) -> Group:
-        """GET_AGENTS: those registered, and those expected back."""
-        encode = CODECS[media]
-        registered = self._state.agents.values()
-        self._agents[media].asked += 1
-        if visible.everything:
-            rendered = [self._agents[media].of(agent) for agent in registered]
-        else:
-            rendered = [encode(self._agent(agent, visible)) for agent in registered]
-        recovered = [
-            encode(_only_visible(info, visible)) for info in self._state.recovered.values()
-        ]
-        return Group(
-            m.MasterResponseGetAgents,
-            (("agents", rendered), ("recovered_agents", recovered)),
-            kept=("agents", "recovered_agents"),
-        )
-
-    def _framework(self, item: Framework) -> m.MasterResponseGetFrameworksFramework:
-        agents = self._state.agents
-        return msgspec.structs.replace(
-            framework_message(item),
-            offers=tuple(
+    def _offers(self, offers: list[Offer], media: Media) -> list[bytes]:
+        agents, encode = self._state.agents, CODECS[media]
+        return [
+            encode(
                 m.Offer(
                     id=m.OfferID(value=one.offer_id),
                     framework_id=m.FrameworkID(value=one.framework_id),
@@ -298,9 +205,44 @@ class OperatorViews:
                     resources=both_formats(one.resources),
                     allocation_info=m.ResourceAllocationInfo(role=one.role),
                 )
-                for one in item.offers.values()
-                if one.agent_id in agents
-            ),
+            )
+            for one in offers
+            if one.agent_id in agents
+        ]
+
+    def agents(self, visible: Visible, media: Media) -> Steps:
+        """GET_AGENTS: those registered, and those expected back."""
+        state = self._state
+        registered, recovered = list(state.agents.values()), list(state.recovered.values())
+        self._agents[media].trim(len(registered))
+        return self._agent_steps(registered, recovered, visible, media)
+
+    def _agent_steps(
+        self,
+        registered: list[Agent],
+        recovered: list[m.AgentInfo],
+        visible: Visible,
+        media: Media,
+    ) -> Steps:
+        encode, known = CODECS[media], self._state.agents
+        whole = self._agents[media].of if visible.everything else None
+        shown, expected = Items(), Items()
+        for at in range(0, len(registered), BATCH):
+            # What is said of an agent comes from its books, which go with it.
+            batch = [a for a in registered[at : at + BATCH] if known.get(a.agent_id) is a]
+            shown.add(
+                [encode(self._agent(a, visible)) if whole is None else whole(a) for a in batch]
+            )
+            yield batch
+        for at in range(0, len(recovered), BATCH):
+            expected.add(
+                [encode(_only_visible(info, visible)) for info in recovered[at : at + BATCH]]
+            )
+            yield ()
+        return Group(
+            m.MasterResponseGetAgents,
+            (("agents", shown), ("recovered_agents", expected)),
+            kept=("agents", "recovered_agents"),
         )
 
     def _agent_fragments(self, encode: Encode) -> Fragments[Agent]:
@@ -308,6 +250,16 @@ class OperatorViews:
 
     def _agent(self, agent: Agent, visible: Visible) -> m.MasterResponseGetAgentsAgent:
         return visible_agent(agent_message(self._state, agent), visible)
+
+
+def with_offers(framework: bytes, offers: Items, media: Media) -> bytes:
+    """An encoded framework (which has more than no fields) with its `offers` added at its end."""
+    if not offers.all:
+        return framework
+    if media is Media.JSON:
+        return b"".join([framework[:-1], b',"offers":[', b",".join(offers.all), b"]}"])
+    group = Group(m.MasterResponseGetFrameworksFramework, (("offers", offers),))
+    return framework + b"".join(wire_pieces(group))
 
 
 def visible_agent(

@@ -11,6 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from mesos_twisted.master.core.published import agent_used
 from mesos_twisted.master.core.state import Agent, Framework, MasterState, Task
@@ -18,12 +19,14 @@ from mesos_twisted.master.views import documents as d
 from mesos_twisted.master.views import entities
 from mesos_twisted.master.views.documents import Doc
 from mesos_twisted.master.views.facts import Facts
-from mesos_twisted.master.views.fragments import Fragments, joined
+from mesos_twisted.master.views.fragments import BATCH, Fragments, joined
 from mesos_twisted.master.views.visible import EVERYTHING, Visible
 from mesos_twisted.protocol.generated import messages as m
 
 #: Tasks on one page of /tasks when `limit` is not given.
 TASK_LIMIT = 100
+#: Agents with every resource in one piece, and tasks counted, asked about or sorted in one step.
+_WHOLE_AGENTS, _TASKS = 8, 1024
 SUMMARY_STATES = (
     "TASK_STAGING",
     "TASK_STARTING",
@@ -59,15 +62,13 @@ class TaskCounts:
         self.places: dict[str, set[str]] = {}
 
     def steps(self) -> Iterator[None]:
-        """Count, a few thousand tasks at each step."""
+        """Count, a thousand tasks at each step."""
         for framework in list(self._state.frameworks.values()):
-            tasks = [
-                *framework.tasks.values(),
-                *framework.unreachable.values(),
-                *framework.completed,
-            ]
-            for at in range(0, max(1, len(tasks)), 4096):
-                self._count(framework.framework_id, tasks[at : at + 4096])
+            tasks = list(framework.tasks.values())
+            tasks += framework.unreachable.values()
+            tasks += framework.completed
+            for at in range(0, max(1, len(tasks)), _TASKS):
+                self._count(framework.framework_id, tasks[at : at + _TASKS])
                 yield None
 
     def of_agent(self, agent_id: str) -> Doc:
@@ -197,7 +198,7 @@ class Pages:
             for agent in agents
             if agent.agent_id in self._state.agents
         )
-        yield from joined(full, b'{"slaves":[', b"]")
+        yield from joined(full, b'{"slaves":[', b"]", _WHOLE_AGENTS)
         yield from joined(_infos(recovered), b',"recovered_slaves":[', b"]}")
 
     def tasks_page(
@@ -212,16 +213,34 @@ class Pages:
     ) -> Iterator[bytes]:
         """Tasks of all kinds, by the time of their first status; newest first."""
         state = self._state
-        found: list[Task] = []
-        for table in (state.frameworks, state.completed):
-            for one in self._listed(table.values(), visible, framework_id):
-                for tasks in (one.tasks, one.unreachable, one.completed):
-                    found += (
-                        tasks if task_id is None else [t for t in tasks if t.task_id == task_id]
-                    )
-        best = heapq.nsmallest if ascending else heapq.nlargest
-        page = best(offset + limit, found, key=_first_seen)[offset:]
-        return joined(self.tasks.each(page), b'{"tasks":[', b"]}")
+        listed = [
+            one
+            for table in (state.frameworks, state.completed)
+            for one in self._listed(table.values(), visible, framework_id)
+        ]
+        return self._task_pieces(listed, visible, task_id, ascending, offset, offset + limit)
+
+    def _task_pieces(
+        self,
+        listed: list[_Listed],
+        visible: Visible,
+        task_id: str | None,
+        ascending: bool,
+        begin: int,
+        end: int,
+    ) -> Iterator[bytes]:
+        # Sorted a part at a time; the parts are merged as far as the page goes.
+        parts: list[list[Task]] = []
+        for one in listed:
+            for tasks in (one.tasks, one.unreachable, one.completed):
+                for batch in _seen(one.framework, tasks, visible):
+                    if task_id is not None:
+                        batch = [task for task in batch if task.task_id == task_id]
+                    if batch:
+                        parts.append(sorted(batch, key=_first_seen, reverse=not ascending))
+                    yield b""
+        merged = heapq.merge(*parts, key=_first_seen, reverse=not ascending)
+        yield from joined(self.tasks.each(islice(merged, begin, end)), b'{"tasks":[', b"]}")
 
     def state_summary(self, visible: Visible, counts: TaskCounts) -> Iterator[bytes]:
         """Agents and frameworks with their tasks counted by state; `counts` are complete."""
@@ -284,10 +303,7 @@ class Pages:
     ) -> list[_Listed]:
         return [
             _Listed(
-                one,
-                _seen(one, one.tasks.values(), visible),
-                _seen(one, one.unreachable.values(), visible),
-                _seen(one, one.completed, visible),
+                one, list(one.tasks.values()), list(one.unreachable.values()), list(one.completed)
             )
             for one in frameworks
             if framework_id in (None, one.framework_id) and visible.framework(one)
@@ -305,9 +321,22 @@ class Pages:
                 (b',"unreachable_tasks":[', one.unreachable),
                 (b',"completed_tasks":[', one.completed),
             ):
-                yield from joined(self.tasks.each(tasks), name, b"]")
+                yield from self._array(one.framework, tasks, visible, name)
             yield b"," + d.encode(entities.framework_tail(one.framework, visible))[1:]
         yield b"]" if listed else before + b"]"
+
+    def _array(
+        self, owner: Framework, tasks: list[Task], visible: Visible, before: bytes
+    ) -> Iterator[bytes]:
+        """Those of a framework's tasks that may be seen, as a JSON array."""
+        lead, render = before, self.tasks.of
+        self.tasks.asked += 1
+        for seen in _seen(owner, tasks, visible):
+            yield b""  # Asking was a step of its own.
+            for at in range(0, len(seen), BATCH):
+                yield lead + b",".join([render(task) for task in seen[at : at + BATCH]])
+                lead = b","
+        yield b"]" if lead == b"," else before + b"]"
 
 
 def leader_document(leader: m.MasterInfo) -> Doc:
@@ -323,10 +352,13 @@ def leader_document(leader: m.MasterInfo) -> Doc:
     return document
 
 
-def _seen(owner: Framework, tasks: Iterable[Task], visible: Visible) -> list[Task]:
-    if visible.everything:
-        return list(tasks)
-    return [task for task in tasks if visible.task(owner, task)]
+def _seen(owner: Framework, tasks: list[Task], visible: Visible) -> Iterator[list[Task]]:
+    """Those that may be seen, in batches of what was asked about in one step."""
+    for at in range(0, len(tasks), _TASKS):
+        batch = tasks[at : at + _TASKS]
+        if not visible.everything:
+            batch = [task for task in batch if visible.task(owner, task)]
+        yield batch
 
 
 def _infos(infos: Iterable[m.AgentInfo]) -> Iterator[bytes]:

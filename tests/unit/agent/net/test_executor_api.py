@@ -30,6 +30,7 @@ from mesos_twisted.security.core.tokens import TokenKey
 from mesos_twisted.security.net.http_auth import AGENT_EXECUTOR, Authenticator
 from mesos_twisted.transport.messages import Peer, Request, Response, StreamResponse
 from mesos_twisted.transport.stream import StreamWriter
+from mesos_twisted.turns import Turns
 
 F, E, C = FrameworkId("f"), ExecutorId("e"), ContainerId("c")
 KEY = TokenKey(Secret(b"k" * 32))
@@ -103,7 +104,7 @@ class World:
         answer = self.post(call("SUBSCRIBE", subscribe={}))
         assert isinstance(answer, StreamResponse) and answer.content_type == "application/json"
         sink = Sink()
-        answer.on_start(StreamWriter(sink, 1 << 20, True, Timers(self.clock)))
+        answer.on_start(StreamWriter(sink, 1 << 20, True, Turns(Timers(self.clock))))
         self.executor.state, self.executor.connection = ExecutorState.RUNNING, ConnectionId(5)
         return sink
 

@@ -202,7 +202,7 @@ def download(relay: Relay) -> tuple[Browser, StreamWriter]:
     assert isinstance(answer, StreamResponse)
     assert dict(answer.headers)["Content-Disposition"].startswith("attachment")
     browser = Browser()
-    writer = StreamWriter(browser, 1 << 20, False, relay.world.service.http.timers)
+    writer = StreamWriter(browser, 1 << 20, False, relay.world.service.http.turns)
     answer.on_start(writer)
     return browser, writer
 

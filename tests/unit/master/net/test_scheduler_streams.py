@@ -12,6 +12,7 @@ from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId
 from mesos_twisted.protocol.media import Media
 from mesos_twisted.transport.stream import StreamWriter
+from mesos_twisted.turns import Turns
 
 BEAT = b'{"type":"HEARTBEAT"}'
 ONE = ConnectionId(1)
@@ -43,7 +44,7 @@ def test_a_heartbeat_comes_every_fifteen_seconds_until_the_stream_closes() -> No
     sinks = {Media.JSON: Sink(), Media.PROTOBUF: Sink()}
     writers = {}
     for number, (media, sink) in enumerate(sinks.items()):
-        writers[media] = StreamWriter(sink, 1 << 20, False, timers)
+        writers[media] = StreamWriter(sink, 1 << 20, False, Turns(timers))
         streams.opened(ConnectionId(number), media, writers[media])
     clock.advance(14.9)
     assert sinks[Media.JSON].written == []
@@ -63,7 +64,7 @@ def test_events_go_to_their_own_stream_in_its_encoding() -> None:
     timers = Timers(Clock())
     streams = SchedulerStreams(timers, HEARTBEAT_INTERVAL_S, lambda *what: None)
     sink = Sink()
-    streams.opened(ONE, Media.PROTOBUF, StreamWriter(sink, 1 << 20, True, timers))
+    streams.opened(ONE, Media.PROTOBUF, StreamWriter(sink, 1 << 20, True, Turns(timers)))
     event = m.SchedulerEvent(type=m.SchedulerEventType.HEARTBEAT)
     streams.send(ONE, event)
     streams.send(ConnectionId(2), event)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mesos_twisted.master.views.operator import (
-    CODECS,
+from mesos_twisted.master.views.groups import (
     Group,
+    Items,
     json_pieces,
     json_size,
     response_pieces,
@@ -13,6 +13,7 @@ from mesos_twisted.master.views.operator import (
     wire_pieces,
     wire_size,
 )
+from mesos_twisted.master.views.operator import CODECS
 from mesos_twisted.protocol import codec_json, codec_protobuf
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.media import Media
@@ -36,7 +37,9 @@ def state(count: int, length: int, media: Media) -> tuple[Group, tuple[m.Task, .
     tasks = tuple(task(i, "x" * length) for i in range(count))
     items = [CODECS[media](one) for one in tasks]
     inner = Group(
-        m.MasterResponseGetTasks, (("tasks", items), ("completed_tasks", [])), kept=("tasks",)
+        m.MasterResponseGetTasks,
+        (("tasks", Items(items)), ("completed_tasks", Items())),
+        kept=("tasks",),
     )
     return Group(m.MasterResponseGetState, groups=(("get_tasks", inner),)), tasks
 
