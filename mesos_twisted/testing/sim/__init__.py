@@ -1,0 +1,1 @@
+"""A whole cluster under one seed: production code, simulated edges."""
