@@ -1,8 +1,9 @@
 """What the agent must find again after it was killed: rows of bytes, key to value, in SQLite.
 
-One write transaction per list of effects. `synchronous=NORMAL` with a write-ahead log survives a
-killed process without waiting for the disk; after a power cut the tasks are gone as well, so only
-the agent's identity is forced to disk. What a row means is the core's affair.
+One write transaction for all that a reactor turn changes. `synchronous=NORMAL` with a write-ahead
+log survives a killed process without waiting for the disk; a power cut may take the last
+transactions, whole and from the end, but then the tasks are gone as well, so only the agent's
+identity is forced to disk. What a row means is the core's affair.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class CheckpointStore:
         finally:
             os.umask(old)
         try:
+            # The lock beside it keeps others out: the index of the log can be our memory, and no
+            # transaction asks the kernel for locks. Said first, or the log's index is a file.
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -87,23 +91,21 @@ class CheckpointStore:
         Raises UnavailableError: the agent cannot go on without its disk.
         """
         db = self._connection()
-        forced = False
+        last, prefixes, forced = _folded(changes)
         try:
             db.execute("BEGIN IMMEDIATE")
-            for change in changes:
-                key = change.key
-                forced = forced or key == IDENTITY or key.startswith(IDENTITY + "/")
-                if isinstance(change, Checkpoint):
-                    db.execute(
-                        "INSERT INTO rows VALUES (?, ?)"
-                        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                        (key, change.value),
-                    )
-                elif key.endswith("/"):
-                    # '0' is the character after '/': the range is the keys with this prefix.
-                    db.execute("DELETE FROM rows WHERE key >= ? AND key < ?", (key, key[:-1] + "0"))
-                else:
-                    db.execute("DELETE FROM rows WHERE key = ?", (key,))
+            for prefix in prefixes:
+                # '0' is the character after '/': the range is the keys with this prefix.
+                end = prefix[:-1] + "0"
+                db.execute("DELETE FROM rows WHERE key >= ? AND key < ?", (prefix, end))
+            gone = [(key,) for key, value in last.items() if value is None]
+            if gone:
+                db.executemany("DELETE FROM rows WHERE key = ?", gone)
+            db.executemany(
+                "INSERT INTO rows VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [(key, value) for key, value in last.items() if value is not None],
+            )
             db.execute("COMMIT")
             if forced:
                 db.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
@@ -126,6 +128,29 @@ class CheckpointStore:
         if self._db is None:
             raise UnavailableError(f"The checkpoints in {self._path} are closed.")
         return self._db
+
+
+def _folded(
+    changes: Iterable[Checkpoint | Forget],
+) -> tuple[dict[str, bytes | None], list[str], bool]:
+    """What is left to do: each key's last value (None: no row), the prefixes whose older rows go
+    first, and whether the identity is among the changes."""
+    last: dict[str, bytes | None] = {}
+    prefixes: list[str] = []
+    forced = False
+    for change in changes:
+        key = change.key
+        if key.startswith(IDENTITY):
+            forced = forced or key == IDENTITY or key.startswith(IDENTITY + "/")
+        if type(change) is Checkpoint:
+            last[key] = change.value
+        elif key.endswith("/"):
+            for below in [one for one in last if one.startswith(key)]:
+                del last[below]
+            prefixes.append(key)
+        else:
+            last[key] = None
+    return last, prefixes, forced
 
 
 def _lock(path: str) -> int:

@@ -1,8 +1,9 @@
-"""The agent's one loop: an event in, the core's decision, its effects performed in order.
+"""The agent's one loop: events in, the core's decisions, their effects performed in order.
 
-Checkpoints of a list are on disk before any of its other effects goes out. An effect that causes
-an event at once does not recurse: the event waits its turn. A decision that raises is a bug and
-ends the process; tasks go on, and the next start recovers.
+What came in one reactor turn is decided together: its rows are one transaction, on disk before any
+of its other effects goes out. An effect that causes an event at once does not recurse: the event
+waits its turn. A decision that raises is a bug and ends the process with nothing of its round
+written or told, as if killed just before; tasks go on, and the next start recovers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.logger import Logger, LogLevel
 from mesos_twisted.agent.core import effects as fx
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.state import AgentState
+from mesos_twisted.agent.net.alarms import Alarms
 from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -29,6 +31,8 @@ _LEVELS = {
 }
 #: Events kept for a bug report.
 RECENT = 256
+#: Events decided together at most.
+ROUND = 256
 
 
 class Decide(Protocol):
@@ -106,7 +110,7 @@ class Ports:
 
 
 class AgentDriver:
-    """`handle(event)` is the only way into the core."""
+    """`handle(event)` and `soon(event)` are the only ways into the core; they keep one order."""
 
     log = Logger()
 
@@ -120,24 +124,49 @@ class AgentDriver:
         self.recent: deque[ev.Event] = deque(maxlen=RECENT)
         self._decide = decide
         self._timers = timers
-        self._armed: dict[tuple[str, ...], Timer] = {}
+        self._alarms: Alarms[tuple[str, ...]] = Alarms(timers, self._fired)
         self._waiting: deque[ev.Event] = deque()
+        self._later: Timer | None = None
         self._busy = False
         self.stopped = False
 
     def handle(self, event: ev.Event) -> None:
         """The event is decided and its effects are performed; from within, it waits its turn."""
-        if self.stopped:
-            return
-        self._waiting.append(event)
+        if not self.stopped:
+            self._waiting.append(event)
+            self._go_on()
+
+    def soon(self, event: ev.Event) -> None:
+        """The event is handled before the reactor sleeps, together with others of this turn."""
+        if not self.stopped:
+            self._waiting.append(event)
+            if self._later is None and not self._busy:
+                self._later = self._timers.after(0, self._turn_ended)
+
+    def stop(self) -> None:
+        """No event is taken any more and no timer fires."""
+        self.stopped = True
+        if self._later is not None:
+            self._later.cancel()
+        self._alarms.cancel_all()
+
+    def _turn_ended(self) -> None:
+        self._later = None
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._busy:
             return
         self._busy = True
+        event: ev.Event | None = None
         try:
             while self._waiting and not self.stopped:
-                event = self._waiting.popleft()
-                self.recent.append(event)
-                self._perform(self._decide(self.state, event))
+                effects: list[fx.Effect] = []
+                for _ in range(min(len(self._waiting), ROUND)):
+                    event = self._waiting.popleft()
+                    self.recent.append(event)
+                    effects += self._decide(self.state, event)
+                self._perform(effects)
         except Exception:
             self.stopped = True
             self.log.failure("The agent stops: handling {event} failed", event=type(event).__name__)
@@ -145,17 +174,10 @@ class AgentDriver:
         finally:
             self._busy = False
 
-    def stop(self) -> None:
-        """No event is taken any more and no timer fires."""
-        self.stopped = True
-        for timer in self._armed.values():
-            timer.cancel()
-        self._armed.clear()
-
     def _perform(self, effects: list[fx.Effect]) -> None:
         durable = [e for e in effects if type(e) is fx.Checkpoint or type(e) is fx.Forget]
         if durable:
-            # All of a list's rows in one transaction, before anything that follows from them.
+            # All rows of a round in one transaction, before anything that follows from them.
             self.ports.store.write(durable)
         for effect in effects:
             kind = type(effect)
@@ -179,11 +201,9 @@ class AgentDriver:
             ):
                 ports.containers.perform(effect)
             case fx.StartTimer(key, after_s):
-                self._start_timer(key, after_s)
+                self._alarms.start(key, after_s)
             case fx.CancelTimer(key):
-                timer = self._armed.pop(key, None)
-                if timer is not None:
-                    timer.cancel()
+                self._alarms.cancel(key)
             case fx.SendToExecutor(connection, event):
                 ports.executors.send(connection, event)
             case fx.CloseExecutorStream(connection):
@@ -203,12 +223,5 @@ class AgentDriver:
             case fx.Checkpoint() | fx.Forget():
                 pass
 
-    def _start_timer(self, key: tuple[str, ...], after_s: float) -> None:
-        old = self._armed.pop(key, None)
-        if old is not None:
-            old.cancel()
-        self._armed[key] = self._timers.after(after_s, self._fired, key)
-
     def _fired(self, key: tuple[str, ...]) -> None:
-        self._armed.pop(key, None)
         self.handle(ev.TimerFired(key, self.now()))

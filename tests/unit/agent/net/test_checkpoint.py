@@ -31,6 +31,25 @@ def test_forgetting_below_a_slash_takes_exactly_what_is_below(tmp_path: Path) ->
     store.close()
 
 
+def test_changes_of_one_write_take_effect_in_order(tmp_path: Path) -> None:
+    """A row forgotten and written again is there; one written and forgotten is not."""
+    store = CheckpointStore(str(tmp_path))
+    store.write([Checkpoint("u/a/1", b"old"), Checkpoint("u/a/2", b"old"), Checkpoint("k", b"old")])
+    store.write(
+        [
+            Checkpoint("u/a/3", b"lost"),
+            Forget("u/a/"),
+            Checkpoint("u/a/2", b"new"),
+            Forget("k"),
+            Checkpoint("k", b"new"),
+            Checkpoint("x", b""),
+            Forget("x"),
+        ]
+    )
+    assert store.rows() == {"u/a/2": b"new", "k": b"new"}
+    store.close()
+
+
 def test_a_killed_process_leaves_its_rows(tmp_path: Path) -> None:
     """Without close, the log alone holds them."""
     store = CheckpointStore(str(tmp_path / "one"))

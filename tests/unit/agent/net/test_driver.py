@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from mesos_twisted.agent.core import effects as fx
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.state import AgentState, Policy, new_state
-from mesos_twisted.agent.net.driver import AgentDriver
+from mesos_twisted.agent.net.driver import ROUND, AgentDriver
 from mesos_twisted.clock import Timers
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId
@@ -92,6 +92,67 @@ def test_an_event_from_within_waits(world: tuple[Recorder, AgentDriver, Clock]) 
     assert [e[0] for e in recorder.log] == ["decide", "send", "perform", "decide", "note"]
 
 
+def test_what_comes_in_one_turn_is_one_transaction(
+    world: tuple[Recorder, AgentDriver, Clock],
+) -> None:
+    """All rows are written before the first effect of any of the events, and all in order."""
+    recorder, driver, clock = world
+    recorder.answers = [
+        [fx.Checkpoint("a", b""), fx.SendToMaster(PONG)],
+        [fx.Count("n"), fx.Checkpoint("b", b"")],
+    ]
+    driver.soon(opened())
+    driver.soon(ev.LinkClosed(LINK, 0.0))
+    assert recorder.log == []
+    clock.advance(0)
+    assert [e[0] for e in recorder.log] == ["decide", "decide", "write", "send", "note"]
+    assert recorder.log[2] == ("write", ["a", "b"])
+    assert not clock.getDelayedCalls()
+
+
+def test_an_event_handled_at_once_comes_after_those_that_wait(
+    world: tuple[Recorder, AgentDriver, Clock],
+) -> None:
+    """The order of arrival is the order of decisions."""
+    recorder, driver, clock = world
+    driver.soon(ev.LinkClosed(LINK, 0.0))
+    driver.handle(opened())
+    assert [e[1] for e in recorder.log] == ["LinkClosed", "LinkOpened"]
+    clock.advance(0)
+    assert len(recorder.log) == 2
+
+
+def test_a_round_has_an_end(world: tuple[Recorder, AgentDriver, Clock]) -> None:
+    """More events than a round takes are decided in several, each with its effects."""
+    recorder, driver, clock = world
+    recorder.answers = [[fx.Checkpoint(str(n), b"")] for n in range(ROUND + 1)]
+    for _ in range(ROUND + 1):
+        driver.soon(opened())
+    clock.advance(0)
+    assert [len(e[1]) for e in recorder.log if e[0] == "write"] == [ROUND, 1]
+
+
+def test_a_bug_in_a_round_lets_nothing_of_it_out(
+    world: tuple[Recorder, AgentDriver, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a row nor a word of the events before it: the next start finds what was told."""
+    recorder, driver, clock = world
+    first = [fx.Checkpoint("a", b""), fx.SendToMaster(PONG)]
+    recorder.answers = [first]
+
+    def decide(state: AgentState, event: ev.Event) -> list[fx.Effect]:
+        if not recorder.answers:
+            raise RuntimeError("bug")
+        return recorder.answers.pop()
+
+    monkeypatch.setattr(driver, "_decide", decide)
+    driver.soon(opened())
+    driver.soon(opened())
+    clock.advance(0)
+    assert [e[0] for e in recorder.log] == ["note"]
+    assert driver.stopped
+
+
 def test_a_timer_of_the_same_key_is_replaced(world: tuple[Recorder, AgentDriver, Clock]) -> None:
     """It fires once, as an event; a cancelled one never."""
     recorder, driver, clock = world
@@ -132,6 +193,7 @@ def test_stopping_leaves_no_timer(world: tuple[Recorder, AgentDriver, Clock]) ->
     recorder, driver, clock = world
     recorder.answers = [[fx.StartTimer(("k",), 5.0)]]
     driver.handle(opened())
+    driver.soon(opened())
     driver.stop()
     driver.handle(opened())
     assert not clock.getDelayedCalls()
