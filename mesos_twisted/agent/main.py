@@ -21,6 +21,7 @@ from mesos_twisted.agent.config import AgentConfig
 from mesos_twisted.agent.net import setup
 from mesos_twisted.agent.net.service import AgentService
 from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.descriptors import raise_limit
 from mesos_twisted.errors import MesosError
 from mesos_twisted.logs import Logging
 from mesos_twisted.systemd import LoopWatch, Notifier
@@ -41,7 +42,11 @@ def run(config: AgentConfig, reactor: Any = None) -> int:
         reactor = installed
     logging = Logging(sys.stderr, config.log_format, config.logging_level)
     logging.begin()
-    return AgentProcess(config, reactor, logging).run()
+    process = AgentProcess(config, reactor, logging)
+    # Executors, readers and checks hold connections. The launcher, made by now, keeps the limit of
+    # before for the tasks.
+    raise_limit()
+    return process.run()
 
 
 class AgentProcess:

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.containerizer.core.container import Identity, Rlimit, Scope
 from mesos_twisted.containerizer.zygote import protocol
+from mesos_twisted.descriptors import limited, soft_limit
 from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
 
 _log = Logger()
@@ -194,8 +195,9 @@ class _Starter(ProcessProtocol):
 class ZygoteClient:
     """Speaks to the launcher of one runtime directory; `unix` and `processes` are the reactor.
 
-    `command` starts a launcher (see `zygote.build.command`); `idle_s` is how long it stays when
-    no agent is connected and no task lives.
+    `command` starts a launcher (see `zygote.build.command`), with the soft limit of descriptors
+    that this process has now, since tasks inherit it; `idle_s` is how long it stays when no agent
+    is connected and no task lives.
     """
 
     def __init__(
@@ -212,6 +214,7 @@ class ZygoteClient:
     ) -> None:
         self._unix, self._processes, self._timers = unix, processes, timers
         self._command, self._idle_s = tuple(command), idle_s
+        self._descriptors = soft_limit()
         self._dir = runtime_dir
         self._socket = str(runtime_dir / protocol.SOCKET_NAME)
         self._on_exit, self._on_reconnected = on_exit, on_reconnected
@@ -273,7 +276,8 @@ class ZygoteClient:
             self._retry = self._timers.after(_RETRY_S, self._attempt)
         else:
             journal = str(self._dir / protocol.JOURNAL_NAME)
-            arguments = [*self._command, self._socket, journal, str(self._idle_s)]
+            words = [*self._command, self._socket, journal, str(self._idle_s)]
+            arguments = limited(words, self._descriptors)
             self._processes.spawnProcess(
                 _Starter(self._launcher_started), arguments[0], arguments, env={}, path="/"
             )
