@@ -13,8 +13,8 @@ ends the fetching. The launcher may be away for a moment: what matters is tried 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -22,9 +22,8 @@ from twisted.logger import Logger
 from mesos_twisted.agent.core import effects as fx
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.environment import TOKEN_MARKER
-from mesos_twisted.agent.net import sandbox
-from mesos_twisted.agent.net.fetcher import Fetcher
-from mesos_twisted.agent.net.users import resolve_user
+from mesos_twisted.agent.net.sandbox import Sandboxes
+from mesos_twisted.agent.net.users import User, resolve_user
 from mesos_twisted.clock import Timers
 from mesos_twisted.containerizer.core import container as cz
 from mesos_twisted.containerizer.core.limits import rlimits
@@ -38,6 +37,30 @@ from mesos_twisted.protocol.ids import ContainerId
 AGAIN_S = 1.0
 
 
+class FetchPort(Protocol):
+    """What brings a container's URIs into its sandbox; see `fetcher.Fetcher`."""
+
+    def fetch(
+        self, container_id: str, directory: str, command: m.CommandInfo, user: User | None
+    ) -> Awaitable[str | None]:
+        """None, or the sentence that says what went wrong."""
+
+    def cancel(self, container_id: str) -> None:
+        """End what is being fetched for it."""
+
+
+class SandboxPort(Protocol):
+    """Makes sandboxes' directories; see `sandbox.Sandboxes`."""
+
+    def make(
+        self, directory: str, user: User | None, subdirectories: tuple[str, ...] = (), /
+    ) -> None:
+        """Raises OSError or `OutsideError`."""
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
 class AgentContainers:
     """The containers' edge. `token(container_id)` makes an executor's token."""
 
@@ -47,7 +70,7 @@ class AgentContainers:
         self,
         work_dir: str,
         containerizer: IContainerizer,
-        fetcher: Fetcher,
+        fetcher: FetchPort,
         timers: Timers,
         *,
         handle: Callable[[ev.Event], None],
@@ -56,10 +79,12 @@ class AgentContainers:
         spare: Callable[[str], Deferred[None]],
         sandbox_opened: Callable[[ContainerId, str, Mapping[str, str]], None],
         sandbox_closed: Callable[[ContainerId], None],
+        sandboxes: SandboxPort | None = None,
     ) -> None:
         """`spare(directory)` keeps the collector off; `sandbox_opened` and `sandbox_closed` tell
         whoever watches the sandbox's output."""
         self._work_dir = work_dir
+        self._sandboxes: SandboxPort = sandboxes or Sandboxes(work_dir)
         self._containerizer = containerizer
         self._fetcher = fetcher
         self._timers = timers
@@ -112,6 +137,7 @@ class AgentContainers:
     def stop(self) -> None:
         """Nothing more is told; containers go on."""
         self._stopped = True
+        self._sandboxes.close()
         for container_id in tuple(self._preparing):
             self._fetcher.cancel(container_id)
 
@@ -146,7 +172,7 @@ class AgentContainers:
         if self._preparing.get(effect.container_id):
             return "It was destroyed before its sandbox was made"
         try:
-            sandbox.make_sandbox(self._work_dir, effect.directory, user, effect.subdirectories)
+            self._sandboxes.make(effect.directory, user, effect.subdirectories)
         except OutsideError as error:
             return f"The sandbox {effect.directory} cannot be made: {error}"
         except OSError as error:

@@ -17,27 +17,92 @@ from mesos_twisted.files import walk
 #: The way to a sandbox can be walked by its user, and not listed.
 _PASSAGE = 0o711
 _SANDBOX = 0o750
+#: Frameworks whose executors' directory is kept open.
+_WAYS = 16
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def make_sandbox(
-    work_dir: str, directory: str, user: User | None, subdirectories: tuple[str, ...] = ()
-) -> None:
-    """The sandbox (relative to the work directory) and its subdirectories are there, owned by the
-    user, and `latest` beside it leads to it. Raises OSError or `OutsideError`."""
-    root = walk.open_root(work_dir)
-    try:
+class Sandboxes:
+    """Makes sandboxes below one work directory.
+
+    The way to a framework's executors is walked once and kept open: with thousands of short tasks
+    most of the cost would be walking it. It is used only while the path leads to that directory.
+    """
+
+    def __init__(self, work_dir: str) -> None:
+        """`work_dir` is absolute and has no symlink."""
+        self._work_dir = work_dir
+        #: Components below the work directory -> descriptor and identity; the oldest goes first.
+        self._ways: dict[tuple[str, ...], tuple[int, tuple[int, int]]] = {}
+
+    def make(self, directory: str, user: User | None, subdirectories: tuple[str, ...] = ()) -> None:
+        """The sandbox (relative to the work directory) and its subdirectories are there, owned by
+        the user, and `latest` beside it leads to it. Raises OSError or `OutsideError`."""
         parts = walk.components(directory)
-        sandbox = _make(root, parts, user)
+        if len(parts) < 4 or parts[-2] != "runs":
+            root = walk.open_root(self._work_dir)
+            try:
+                sandbox = _make(root, parts, user)
+            finally:
+                os.close(root)
+        else:
+            runs, fresh = self._runs(parts, user)
+            try:
+                sandbox = _make(runs, parts[-1:], user)
+                try:
+                    _link_latest(runs, parts[-1], fresh)
+                except BaseException:
+                    os.close(sandbox)
+                    raise
+            finally:
+                os.close(runs)
         try:
             for subdirectory in subdirectories:
                 os.close(_make(sandbox, walk.components(subdirectory), user, _SANDBOX))
         finally:
             os.close(sandbox)
-        if len(parts) > 1 and parts[-2] == "runs":
-            _link_latest(root, parts)
-    finally:
-        os.close(root)
+
+    def close(self) -> None:
+        """Nothing is kept open; it can be used again."""
+        for fd, _ in self._ways.values():
+            os.close(fd)
+        self._ways.clear()
+
+    def _runs(self, parts: tuple[str, ...], user: User | None) -> tuple[int, bool]:
+        """A descriptor of `<executor>/runs`, and whether that was made just now."""
+        executor, _ = _step(self._executors(parts[:-3], user), parts[-3], user, None, False)
+        try:
+            return _step(executor, "runs", user, None, False)
+        finally:
+            os.close(executor)
+
+    def _executors(self, way: tuple[str, ...], user: User | None) -> int:
+        """A descriptor of the directory at `way`, made when it is not there; it stays ours."""
+        known = self._ways.get(way)
+        if known is not None:
+            try:
+                status = os.stat(f"{self._work_dir}/{'/'.join(way)}")
+                if (status.st_dev, status.st_ino) == known[1]:
+                    return known[0]
+            except OSError:
+                pass  # deleted or replaced meanwhile: walk it anew
+            os.close(self._ways.pop(way)[0])
+        root = walk.open_root(self._work_dir)
+        try:
+            fd = os.dup(root)
+            for part in way:
+                try:
+                    below, _ = _step(fd, part, user, None, False)
+                finally:
+                    os.close(fd)
+                fd = below
+        finally:
+            os.close(root)
+        if len(self._ways) >= _WAYS:
+            os.close(self._ways.pop(next(iter(self._ways)))[0])
+        status = os.fstat(fd)
+        self._ways[way] = (fd, (status.st_dev, status.st_ino))
+        return fd
 
 
 def _make(root: int, parts: tuple[str, ...], user: User | None, passage: int | None = None) -> int:
@@ -45,23 +110,38 @@ def _make(root: int, parts: tuple[str, ...], user: User | None, passage: int | N
     user as owner when `passage` is given."""
     fd = os.dup(root)
     for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        made = False
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o700, dir_fd=fd)
-                made = True
-            below = os.open(part, _DIRECTORY, dir_fd=fd)
+            below, _ = _step(fd, part, user, passage, index == len(parts) - 1)
         finally:
             os.close(fd)
         fd = below
-        if made or last:
-            if user is not None and user.switch and (last or passage is not None):
-                os.fchown(fd, user.uid, user.gid)
-            os.fchmod(fd, _SANDBOX if last else _PASSAGE if passage is None else passage)
-        elif user is not None and user.switch:
-            _let_through(fd, user)
     return fd
+
+
+def _step(
+    fd: int, part: str, user: User | None, passage: int | None, last: bool
+) -> tuple[int, bool]:
+    """A descriptor of the directory `part` in `fd`, and whether it was made just now."""
+    mode = _SANDBOX if last else _PASSAGE if passage is None else passage
+    made = False
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(part, mode, dir_fd=fd)
+        made = True
+    below = os.open(part, _DIRECTORY, dir_fd=fd)
+    try:
+        if made or last:
+            status = os.fstat(below)
+            if user is not None and user.switch and (last or passage is not None):
+                if (status.st_uid, status.st_gid) != (user.uid, user.gid):
+                    os.fchown(below, user.uid, user.gid)
+            if stat.S_IMODE(status.st_mode) != mode:  # a umask took something away
+                os.fchmod(below, mode)
+        elif user is not None and user.switch:
+            _let_through(below, user)
+    except BaseException:
+        os.close(below)
+        raise
+    return below, made
 
 
 def _let_through(fd: int, user: User) -> None:
@@ -72,14 +152,15 @@ def _let_through(fd: int, user: User) -> None:
         os.fchmod(fd, mode | 0o001)
 
 
-def _link_latest(root: int, parts: tuple[str, ...]) -> None:
-    runs = walk.open_beneath(root, parts[:-1])
-    try:
-        name = f".latest-{secrets.token_hex(8)}"
-        os.symlink(parts[-1], name, dir_fd=runs)
-        os.rename(name, "latest", src_dir_fd=runs, dst_dir_fd=runs)
-    finally:
-        os.close(runs)
+def _link_latest(runs: int, container: str, fresh: bool) -> None:
+    if fresh:
+        # Nobody has looked here before, so nobody can find it missing for a moment.
+        with contextlib.suppress(FileExistsError):
+            os.symlink(container, "latest", dir_fd=runs)
+            return
+    name = f".latest-{secrets.token_hex(8)}"
+    os.symlink(container, name, dir_fd=runs)
+    os.rename(name, "latest", src_dir_fd=runs, dst_dir_fd=runs)
 
 
 def latest(work_dir: str, runs: str) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from mesos_twisted.agent.net import rotation, sandbox
 from mesos_twisted.agent.net.resources_auto import completed, detected
 from mesos_twisted.agent.net.rotation import Limits
+from mesos_twisted.agent.net.sandbox import Sandboxes
 from mesos_twisted.agent.net.users import User
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.files.walk import OutsideError
@@ -16,25 +17,86 @@ from mesos_twisted.files.walk import OutsideError
 RUN = "slaves/S/frameworks/F/executors/E/runs/C1"
 
 
+def make(
+    work_dir: Path, directory: str, user: User | None, subdirectories: tuple[str, ...] = ()
+) -> None:
+    """One sandbox, nothing kept open."""
+    sandboxes = Sandboxes(str(work_dir))
+    try:
+        sandboxes.make(directory, user, subdirectories)
+    finally:
+        sandboxes.close()
+
+
 def test_a_sandbox_is_private_and_latest_leads_to_it(tmp_path: Path) -> None:
     """Mode 0750, its subdirectories too; the way to it can be walked and not listed."""
-    sandbox.make_sandbox(str(tmp_path), RUN, None, ("tasks/t",))
-    sandbox.make_sandbox(str(tmp_path), RUN.replace("C1", "C2"), None)
+    make(tmp_path, RUN, None, ("tasks/t",))
+    make(tmp_path, RUN.replace("C1", "C2"), None)
     made = tmp_path / RUN
     assert stat.S_IMODE(made.stat().st_mode) == 0o750
     assert stat.S_IMODE((made / "tasks" / "t").stat().st_mode) == 0o750
     assert stat.S_IMODE(made.parent.stat().st_mode) == 0o711
     assert os.readlink(made.parent / "latest") == "C2"
+    assert sorted(os.listdir(made.parent)) == ["C1", "C2", "latest"]
     assert sandbox.latest(str(tmp_path), str(Path(RUN).parent)) == "C2"
     assert sandbox.latest(str(tmp_path), "slaves/none/runs") is None
+
+
+def test_the_umask_takes_nothing_away(tmp_path: Path) -> None:
+    """A strict one would keep the task's user out."""
+    old = os.umask(0o077)
+    try:
+        make(tmp_path, RUN, None)
+    finally:
+        os.umask(old)
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / RUN, *(tmp_path / RUN).parents)]
+    assert modes[:8] == [0o750] + [0o711] * 7
+
+
+@pytest.mark.parametrize("gone", ["deleted", "renamed", "replaced by a link"])
+def test_the_way_is_walked_anew_when_it_leads_elsewhere(tmp_path: Path, gone: str) -> None:
+    """A framework's directory was collected, or someone moved it: no sandbox is made in the old
+    one, and none outside."""
+    outside = tmp_path / "outside"
+    (outside / "executors").mkdir(parents=True)
+    framework = tmp_path / "work" / "slaves/S/frameworks/F"
+    sandboxes = Sandboxes(str(tmp_path / "work"))
+    (tmp_path / "work").mkdir()
+    sandboxes.make(RUN, None)
+    if gone == "deleted":
+        sandbox.delete(str(tmp_path / "work"), "slaves/S/frameworks/F")
+    else:
+        framework.rename(tmp_path / "old")
+    second = RUN.replace("/E/", "/E2/")
+    if gone == "replaced by a link":
+        framework.symlink_to(outside)
+        with pytest.raises(OSError):
+            sandboxes.make(second, None)
+        assert os.listdir(outside / "executors") == []
+    else:
+        sandboxes.make(second, None)
+        assert os.listdir(framework / "executors") == ["E2"]
+    sandboxes.close()
+
+
+def test_few_ways_are_kept_open(tmp_path: Path) -> None:
+    """However many frameworks come; closing gives back every descriptor."""
+    before = len(os.listdir("/proc/self/fd"))
+    sandboxes = Sandboxes(str(tmp_path))
+    for number in range(40):
+        sandboxes.make(RUN.replace("/F/", f"/F{number}/"), None)
+    kept = len(os.listdir("/proc/self/fd")) - before
+    sandboxes.close()
+    assert kept == 16
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
 def test_a_member_of_a_pod_may_have_its_own_user(tmp_path: Path) -> None:
     """Its sandbox is its own; the pod's can be walked by it and not listed."""
     member = User("nobody", 65534, 65534, (), True)
-    sandbox.make_sandbox(str(tmp_path), RUN, None, ("tasks/t",))
-    sandbox.make_sandbox(str(tmp_path), f"{RUN}/tasks/t", member)
+    make(tmp_path, RUN, None, ("tasks/t",))
+    make(tmp_path, f"{RUN}/tasks/t", member)
     run, task = tmp_path / RUN, tmp_path / RUN / "tasks" / "t"
     assert [stat.S_IMODE(p.stat().st_mode) for p in (run, run / "tasks", task)] == [
         0o751,
@@ -46,17 +108,17 @@ def test_a_member_of_a_pod_may_have_its_own_user(tmp_path: Path) -> None:
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     """A task of an executor may have planted it."""
-    sandbox.make_sandbox(str(tmp_path), RUN, None)
+    make(tmp_path, RUN, None)
     (tmp_path / RUN / "tasks").symlink_to("/tmp")
     with pytest.raises(OSError):
-        sandbox.make_sandbox(str(tmp_path), f"{RUN}/tasks/t", None)
+        make(tmp_path, f"{RUN}/tasks/t", None)
     with pytest.raises(OutsideError):
-        sandbox.make_sandbox(str(tmp_path), "slaves/../../x", None)
+        make(tmp_path, "slaves/../../x", None)
 
 
 def test_a_sandbox_is_deleted_with_its_latest_link(tmp_path: Path) -> None:
     """Deleting what is gone is fine; deleting near the top is a bug and refused."""
-    sandbox.make_sandbox(str(tmp_path), RUN, None)
+    make(tmp_path, RUN, None)
     (tmp_path / RUN / "x").write_text("x")
     sandbox.delete(str(tmp_path), RUN)
     sandbox.delete(str(tmp_path), RUN)
@@ -69,7 +131,7 @@ def test_a_sandbox_is_deleted_with_its_latest_link(tmp_path: Path) -> None:
 
 def test_output_is_rotated_above_its_limit(tmp_path: Path) -> None:
     """The file the task writes to stays the same one; the oldest copy goes."""
-    sandbox.make_sandbox(str(tmp_path), RUN, None)
+    make(tmp_path, RUN, None)
     out = tmp_path / RUN / "stdout"
     limits = {"stdout": Limits(10, 2)}
     with open(out, "ab", buffering=0) as task:
@@ -87,7 +149,7 @@ def test_output_is_rotated_above_its_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["symlink", "hardlink", "directory", "fifo"])
 def test_what_is_no_plain_file_of_the_task_is_left_alone(tmp_path: Path, kind: str) -> None:
     """A link to another's file must not empty it."""
-    sandbox.make_sandbox(str(tmp_path), RUN, None)
+    make(tmp_path, RUN, None)
     victim, out = tmp_path / "victim", tmp_path / RUN / "stdout"
     victim.write_bytes(b"x" * 100)
     if kind == "symlink":
@@ -104,7 +166,7 @@ def test_what_is_no_plain_file_of_the_task_is_left_alone(tmp_path: Path, kind: s
 
 def test_a_planted_copy_is_replaced_not_followed(tmp_path: Path) -> None:
     """`stdout.1` may be a link to somewhere; with one copy kept it goes first."""
-    sandbox.make_sandbox(str(tmp_path), RUN, None)
+    make(tmp_path, RUN, None)
     victim = tmp_path / "victim"
     victim.write_bytes(b"v")
     (tmp_path / RUN / "stdout").write_bytes(b"x" * 100)
