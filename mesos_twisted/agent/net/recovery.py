@@ -80,9 +80,16 @@ def _directory(agent_id: m.AgentID | None, framework_id: str, row: rows.TaskRow)
 
 
 async def recover(
-    records: Mapping[str, bytes], containerizer: IContainerizer, work_dir: str, now: float
+    records: Mapping[str, bytes],
+    containerizer: IContainerizer,
+    work_dir: str,
+    now: float,
+    boot: str | None = None,
 ) -> Recovered:
-    """The event that starts the core. Raises UnavailableError without a launcher."""
+    """The event that starts the core; `boot` stands for the host's boot id where it is given.
+
+    Raises UnavailableError without a launcher.
+    """
     wanted = {
         cz.ContainerId(one): config for one, config in known_containers(records, work_dir).items()
     }
@@ -96,4 +103,4 @@ async def recover(
         else:
             # Never launched, or of a launcher that is gone: the core calls it unknown.
             await containerizer.forget(one.container_id)
-    return Recovered(records, tuple(left), boot_id(), now)
+    return Recovered(records, tuple(left), boot or boot_id(), now)
