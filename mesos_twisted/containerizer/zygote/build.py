@@ -1,6 +1,6 @@
-"""Compiles `zygote.c` once into a cache directory, or says that the Python launcher must serve.
+"""Compiles the C launcher once into a cache directory, or says that the Python launcher must serve.
 
-The binary's name carries a digest of its source, so a newer package never runs an older launcher.
+The binary's name carries a digest of its sources, so a newer package never runs an older launcher.
 It is written beside its final name and renamed, readable and executable by its owner only. It
 knows nothing of sockets or tasks. It runs a compiler and waits for it: at package build, or once
 before the reactor starts.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("zygote.c")
+SOURCES = Path(__file__).with_name("c")
 _ROOT = str(Path(__file__).resolve().parents[3])
 #: Isolated and without site packages: only the launcher's own modules and the standard library.
 _PYTHON = (
@@ -31,8 +31,7 @@ def build(cache_dir: Path) -> Path | None:
 
     A static binary is tried first (no library can be swapped under it), then a dynamic one.
     """
-    source = SOURCE.read_bytes()
-    binary = cache_dir / f"zygote-{hashlib.sha256(source).hexdigest()[:16]}"
+    binary = cache_dir / f"zygote-{_digest()}"
     if _is_ours(binary):
         return binary
     compiler = next((path for name in _COMPILERS if (path := shutil.which(name))), None)
@@ -43,7 +42,14 @@ def build(cache_dir: Path) -> Path | None:
     for options in (["-static"], []):
         try:
             done = subprocess.run(
-                [compiler, "-O2", *options, "-o", str(draft), str(SOURCE)],
+                [
+                    compiler,
+                    "-O2",
+                    *options,
+                    "-o",
+                    str(draft),
+                    *map(str, sorted(SOURCES.glob("*.c"))),
+                ],
                 capture_output=True,
                 timeout=_COMPILE_LIMIT_S,
                 check=False,
@@ -56,6 +62,13 @@ def build(cache_dir: Path) -> Path | None:
             return binary
     draft.unlink(missing_ok=True)
     return None
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(SOURCES.glob("*.[ch]")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _is_ours(binary: Path) -> bool:

@@ -15,13 +15,13 @@ PR_SET_NO_NEW_PRIVS = 38
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become(f: list[bytes], fd: int) -> None:
+def become(f: list[bytes], fd: int, launcher: int, nonce: bytes, oom_score: int) -> None:
     """Never returns: the child becomes the task, or reports the stage at which it could not."""
     stage = 1
     try:
         _, _, name, file, cwd, out, err, uid, gid, groups, mask, nice, rlimits, flags, argc = f[:15]
         argv, rest = f[15 : 15 + int(argc)], f[15 + int(argc) :]
-        env = {b"MESOS_TWISTED_CONTAINER": name}
+        env = {b"MESOS_TWISTED_CONTAINER": nonce + b":" + name}
         for entry in rest:
             key, _, value = entry.partition(b"=")
             env.setdefault(key, value)
@@ -32,6 +32,7 @@ def become(f: list[bytes], fd: int) -> None:
             except (OSError, ValueError):
                 continue
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        set_oom_score(oom_score)
         os.setsid()
         stage = 2
         if nice:
@@ -57,12 +58,22 @@ def become(f: list[bytes], fd: int) -> None:
             stage = 9 + target
             open_as(path, target)
         os.umask(int(mask or b"022", 8))
+        if os.getppid() != launcher:
+            os._exit(126)  # it died, and nobody may know of this task
         stage = 12
         execute(file, argv, env)
     except BaseException as problem:  # whatever it is, no second launcher may run on from here
         code = getattr(problem, "errno", None) or errno.EINVAL
         os.write(fd, struct.pack("ii", stage, code))
     os._exit(127)
+
+
+def set_oom_score(score: int) -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "wb", 0) as target:
+            target.write(b"%d" % score)
+    except OSError:
+        pass  # only less likely a victim: the way back is always allowed
 
 
 def open_as(path: bytes, target: int) -> None:

@@ -85,6 +85,10 @@ class Launcher:
         lines = (self.directory / "journal").read_text().splitlines()
         return next(int(w[2]) for w in map(str.split, lines) if w[:2] == ["L", name])
 
+    def nonce(self) -> str:
+        lines = (self.directory / "journal").read_text().splitlines()
+        return next(w[1] for w in map(str.split, lines) if w[0] == "N")
+
     def output(self, name: str, *argv: str, **more: str) -> str:
         path = self.directory / f"{name}.out"
         answer = self.launch(name, *argv, stdout=str(path), **more)
@@ -172,7 +176,9 @@ def test_launch_is_idempotent(launcher: Launcher) -> None:
 def test_environment_and_descriptors_are_clean(launcher: Launcher) -> None:
     """A task sees its own variables, the marker and three descriptors; it leads its session."""
     said = launcher.output("env", "env", env=f"{PATH}\nA=b=c\n{MARKER}=other")
-    assert sorted(said.split("\n")) == sorted(["", PATH, "A=b=c", f"{MARKER}=env"])
+    assert sorted(said.split("\n")) == sorted(
+        ["", PATH, "A=b=c", f"{MARKER}={launcher.nonce()}:env"]
+    )
     code = (
         "import os,signal;print(sorted(map(int,os.listdir('/proc/self/fd')))[:-1],"
         "os.getsid(0)==os.getpid(),signal.pthread_sigmask(0,()),os.getcwd(),oct(os.umask(0)),"
@@ -374,3 +380,33 @@ def test_destroy_ends_a_swarm(launcher: Launcher) -> None:
     assert launcher.ask("DESTROY", "a")[0] == "DESTROYED"
     assert launcher.ask("USAGE", "a")[6] == "0"
     assert launcher.entries()["other"][0] == "running"
+
+
+HOPPER = """
+import os, sys
+held = os.open(sys.argv[1], os.O_WRONLY)
+for _ in range(3):
+    if os.fork() == 0:
+        while True:
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+os._exit(0)
+"""
+
+
+def test_destroyed_means_that_nobody_is_left(launcher: Launcher) -> None:
+    """Processes that only fork and leave, into sessions of their own, are caught all the same:
+    at DESTROYED the pipe that each of them holds has no writer."""
+    fifo = launcher.directory / "held"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        launcher.launch("a", PYTHON, "-S", "-E", "-c", HOPPER, str(fifo))
+        launcher.launch("other", "/bin/sleep", "60")
+        assert launcher.exit_of("a") == 0
+        assert launcher.ask("DESTROY", "a")[0] == "DESTROYED"
+        assert os.read(reader, 1) == b""  # no writer; BlockingIOError while there is one
+        assert launcher.entries()["other"][0] == "running"
+    finally:
+        os.close(reader)
