@@ -30,6 +30,7 @@ STEPS = (
     ("types", [str(BIN / "mypy")]),
     ("clients of others", ["tools/clients.sh"]),
     ("browser", ["tools/browser.sh"]),
+    ("zookeeper", ["tools/zookeeper.sh"]),
     ("tests that start launchers", [sys.executable, "-m", "pytest", *LAUNCHERS]),
     (
         "tests",
