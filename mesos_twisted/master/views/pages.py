@@ -25,8 +25,8 @@ from mesos_twisted.protocol.generated import messages as m
 
 #: Tasks on one page of /tasks when `limit` is not given.
 TASK_LIMIT = 100
-#: Agents with every resource in one piece, and tasks counted, asked about or sorted in one step.
-_WHOLE_AGENTS, _TASKS = 8, 1024
+#: Agents in one piece, and tasks counted, asked about or sorted in one step.
+_AGENTS, _TASKS = 8, 1024
 SUMMARY_STATES = (
     "TASK_STAGING",
     "TASK_STARTING",
@@ -130,7 +130,7 @@ class Pages:
         visible: Visible,
     ) -> Iterator[bytes]:
         yield head
-        yield from joined(self._agent_fragments(agents, visible), b',"slaves":[', b"]")
+        yield from joined(self._agent_fragments(agents, visible), b',"slaves":[', b"]", _AGENTS)
         yield from joined(_infos(recovered), b',"recovered_slaves":[', b"]")
         yield from self._frameworks(listed, b',"frameworks":[', visible)
         yield from self._frameworks(completed, b',"completed_frameworks":[', visible)
@@ -198,7 +198,7 @@ class Pages:
             for agent in agents
             if agent.agent_id in self._state.agents
         )
-        yield from joined(full, b'{"slaves":[', b"]", _WHOLE_AGENTS)
+        yield from joined(full, b'{"slaves":[', b"]", _AGENTS)
         yield from joined(_infos(recovered), b',"recovered_slaves":[', b"]}")
 
     def tasks_page(
@@ -278,7 +278,7 @@ class Pages:
 
         self.agents.asked += 1
         yield head
-        yield from joined(slaves(), b',"slaves":[', b"]")
+        yield from joined(slaves(), b',"slaves":[', b"]", _AGENTS)
         # One at a time: a framework on a thousand agents takes a while to sum up.
         yield from joined(summaries(), b',"frameworks":[', b"]}", 1)
 

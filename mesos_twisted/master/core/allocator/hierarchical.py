@@ -9,8 +9,10 @@ Mesos's hierarchical allocator, its second stage (quota is not decided here).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.agents import AgentState
@@ -423,9 +425,13 @@ class HierarchicalAllocator:
 
     def filters_of(self, framework_id: FrameworkId) -> Mapping[str, int]:
         counts: dict[str, int] = {}
+        # Most agents are refused by nobody, or by the same frameworks as the next.
+        refused: Counter[int] = Counter()
+        for agent in self._agents.values():
+            if agent.refusals.masks:
+                refused[reduce(or_, agent.refusals.masks.values())] += 1
         for client in self._clients.of(framework_id):
-            masks = (agent.refusals.masks.values() for agent in self._agents.values())
-            counts[client.role] = sum(any(m & client.bit for m in one) for one in masks)
+            counts[client.role] = sum(n for mask, n in refused.items() if mask & client.bit)
         return counts
 
     # Inner workings

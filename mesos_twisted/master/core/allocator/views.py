@@ -8,6 +8,7 @@ from mesos_twisted.master.core.allocator.agents import AgentState
 from mesos_twisted.master.core.allocator.interface import Held, RoleView
 from mesos_twisted.master.core.allocator.sorter import RoleTree
 from mesos_twisted.resources.quantities import NO_QUANTITIES, Quantities
+from mesos_twisted.resources.resource import RESERVED
 from mesos_twisted.resources.roles import ANY_ROLE, lineage
 
 
@@ -33,6 +34,8 @@ def role_views(tree: RoleTree, agents: Iterable[AgentState]) -> tuple[RoleView, 
     """The outermost roles by name, each with those below it."""
     reserved: dict[str, Quantities] = {}
     for agent in agents:
+        if not agent.total.traits & RESERVED:
+            continue
         for owner, resources in agent.total.reservations().items():
             for role in lineage(owner):
                 known = reserved.get(role, NO_QUANTITIES)

@@ -149,7 +149,7 @@ def test_v0_pages(state: MasterState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entities, "agent_full", rendered.of(entities.agent_full))
     page = msgspec.json.decode(b"".join(rendered.take(made.slaves(EVERYTHING, None))))
     assert len(page["slaves"]) == rendered.total == AGENTS
-    assert rendered.most <= pages._WHOLE_AGENTS
+    assert rendered.most <= pages._AGENTS
 
 
 def test_tasks_are_counted_and_sorted_in_batches(
