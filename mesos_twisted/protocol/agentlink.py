@@ -136,18 +136,24 @@ class Ping(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="ping
 
 
 class RunTask(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
-    """Launch one task (a command, or a task of a custom executor)."""
+    """Launch one task (a command, or a task of a custom executor).
+
+    `launch_executor`: the master has charged a new run of the executor (true), or counts on the
+    one that runs (false); None, for a command, says neither.
+    """
 
     framework: m.FrameworkInfo
     task: m.TaskInfo
+    launch_executor: bool | None = None
 
 
 class RunTaskGroup(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="run_group"):
-    """Launch a task group on its executor: all of it or none."""
+    """Launch a task group on its executor: all of it or none. `launch_executor` as in RunTask."""
 
     framework: m.FrameworkInfo
     executor: m.ExecutorInfo
     task_group: m.TaskGroupInfo
+    launch_executor: bool | None = None
 
 
 class KillTask(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="kill"):

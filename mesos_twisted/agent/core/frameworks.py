@@ -44,10 +44,11 @@ def shut_down_executor(
     if framework is not None:
         executor = framework.executors.get(ExecutorId(message.executor_id))
     if framework is not None and executor is not None:
-        _end(Scene(state, out, framework, executor, now))
+        end(Scene(state, out, framework, executor, now))
 
 
-def _end(scene: Scene) -> None:
+def end(scene: Scene) -> None:
+    """The executor is ending, with its grace."""
     if scene.executor.kind is ExecutorKind.CUSTOM:
         executors.shut_down(scene)
         return
@@ -70,7 +71,7 @@ def shut_down(state: AgentState, out: list[Effect], framework_id: FrameworkId, n
         if task.ended:
             ending.complete_task(Scene(state, out, framework, executor, now), task)
     for executor in list(framework.executors.values()):
-        _end(Scene(state, out, framework, executor, now))
+        end(Scene(state, out, framework, executor, now))
     ending.settle_framework(state, out, framework)
 
 

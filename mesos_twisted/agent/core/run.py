@@ -6,8 +6,19 @@ for another agent, or for a framework that is being ended, is not started.
 
 from __future__ import annotations
 
-from mesos_twisted.agent.core import environment, executors, gc, paths, pods, rows, updates, words
-from mesos_twisted.agent.core.effects import Effect, Log, PrepareSandbox, StartTimer
+from mesos_twisted.agent.core import (
+    ending,
+    environment,
+    executors,
+    frameworks,
+    gc,
+    paths,
+    pods,
+    rows,
+    updates,
+    words,
+)
+from mesos_twisted.agent.core.effects import Effect, Log, PrepareSandbox, SendToMaster, StartTimer
 from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
@@ -27,47 +38,51 @@ from mesos_twisted.protocol.ids import ContainerId, ExecutorId, FrameworkId, Tas
 
 def run_task(state: AgentState, out: list[Effect], message: agentlink.RunTask, now: float) -> None:
     """The task is being launched, or its scheduler will know why not."""
-    _run(state, out, message.framework, message.task.executor, (message.task,), False, now)
+    _run(state, out, message, message.task.executor, (message.task,), now)
 
 
 def run_task_group(
     state: AgentState, out: list[Effect], message: agentlink.RunTaskGroup, now: float
 ) -> None:
     """All tasks of the group are being launched, or none."""
-    _run(state, out, message.framework, message.executor, message.task_group.tasks, True, now)
+    _run(state, out, message, message.executor, message.task_group.tasks, now)
 
 
 def _run(
     state: AgentState,
     out: list[Effect],
-    framework_info: m.FrameworkInfo,
+    message: agentlink.RunTask | agentlink.RunTaskGroup,
     executor_info: m.ExecutorInfo | None,
     infos: tuple[m.TaskInfo, ...],
-    grouped: bool,
     now: float,
 ) -> None:
-    why = _why_not(state, framework_info, infos)
+    why = _why_not(state, message.framework, infos)
     if why is not None:
         ids = ", ".join(info.task_id.value for info in infos)
         out.append(
             Log("warn", "Not launching {task_ids}: {why}", (("task_ids", ids), ("why", why)))
         )
         return
-    framework = ensure_framework(state, out, framework_info)
+    framework = ensure_framework(state, out, message.framework)
     kind = kind_of(executor_info)
     if executor_info is None:
         executor_id = ExecutorId(infos[0].task_id.value)
     else:
         executor_id = ExecutorId(executor_info.executor_id.value)
     executor = framework.executors.get(executor_id)
-    if executor is not None and (executor.kind is not kind or _is_ending(executor)):
-        _drop(Scene(state, out, framework, executor, now), infos)
+    refusal = _refusal(executor, executor_id, kind, message.launch_executor)
+    if refusal is not None:
+        _drop(state, out, framework, executor_id, infos, refusal, now)
+        if message.launch_executor:
+            _take_back(state, out, framework, executor, executor_id, now)
+        ending.settle_framework(state, out, framework)
         return
     fresh = executor is None
     if executor is None:
         info = executor_info or command_executor(framework, infos[0])
         executor = new_executor(state, out, framework, executor_id, kind, info)
     scene = Scene(state, out, framework, executor, now)
+    grouped = isinstance(message, agentlink.RunTaskGroup)
     added = [_add(scene, info, infos, grouped) for info in infos]
     if kind is ExecutorKind.CUSTOM:
         executors.start(scene, fresh)
@@ -131,20 +146,59 @@ def ensure_framework(state: AgentState, out: list[Effect], info: m.FrameworkInfo
     return framework
 
 
-def _drop(scene: Scene, infos: tuple[m.TaskInfo, ...]) -> None:
-    dropped = dropped_state(scene.framework)
-    message = f"Executor {scene.executor.state.value}"
-    if not _is_ending(scene.executor):
-        message = f"Executor {scene.executor.id} is in use by an executor of another type"
+def _refusal(
+    executor: Executor | None, executor_id: ExecutorId, kind: ExecutorKind, fresh: bool | None
+) -> str | None:
+    """Why the tasks must be dropped; `fresh` is what the master says of the executor."""
+    if executor is None:
+        if fresh is False:
+            return "No executor is expected to launch and there is none running"
+        return None
+    if executor.kind is not kind:
+        return f"Executor {executor_id} is in use by an executor of another type"
+    if fresh:
+        return "Master wants to launch executor, but one already exists"
+    return f"Executor {executor.state.value}" if _is_ending(executor) else None
+
+
+def _drop(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor_id: ExecutorId,
+    infos: tuple[m.TaskInfo, ...],
+    message: str,
+    now: float,
+) -> None:
+    dropped = dropped_state(framework)
     reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
     for info in infos:
-        status = updates.foreign_status(
-            scene.state, info.task_id, dropped, scene.now, message, reason
-        )
+        status = updates.foreign_status(state, info.task_id, dropped, now, message, reason)
         task_id = TaskId(info.task_id.value)
-        updates.enqueue(
-            scene.state, scene.out, scene.framework.id, task_id, scene.executor.id, status
-        )
+        updates.enqueue(state, out, framework.id, task_id, executor_id, status)
+
+
+def _take_back(
+    state: AgentState,
+    out: list[Effect],
+    framework: Framework,
+    executor: Executor | None,
+    executor_id: ExecutorId,
+    now: float,
+) -> None:
+    """The master has charged a run that will not be, and hears so.
+
+    Of an earlier run that ended it has heard already; one that still runs it does not know, so that
+    one is ended, which it will hear of. A command that has the id goes on. Source: slave.cpp __run.
+    """
+    alien = executor is None or executor.kind is ExecutorKind.COMMAND
+    if executor is not None and not alien and executor.state is not ExecutorState.TERMINATED:
+        frameworks.end(Scene(state, out, framework, executor, now))
+        return
+    message = agentlink.ExitedExecutor(
+        framework_id=framework.id, executor_id=executor_id, status=-1
+    )
+    out.append(SendToMaster(message))
 
 
 def dropped_state(framework: Framework | None) -> m.TaskState:

@@ -117,7 +117,11 @@ def launch(ledger: Ledger, task: m.TaskInfo) -> None:
         executor=None if executor is None else executor.info,
     )
     _count(ledger, "operations/launch")
-    message = agentlink.RunTask(framework=framework.info, task=ready)
+    message = agentlink.RunTask(
+        framework=framework.info,
+        task=ready,
+        launch_executor=None if executor is None else fresh,
+    )
     ledger.out.append(SendToAgent(agent.link, message))
 
 
@@ -178,7 +182,8 @@ def launch_group(ledger: Ledger, group: m.OfferOperationLaunchGroup) -> None:
         return
     executor, held, needed = planned
     ledger.spend(needed)
-    if executor.executor_id not in agent.executors.get(framework.framework_id, {}):
+    fresh = executor.executor_id not in agent.executors.get(framework.framework_id, {})
+    if fresh:
         books.add_executor(framework, agent, executor)
     ready = []
     for task, resources in zip(tasks, held, strict=True):
@@ -194,6 +199,7 @@ def launch_group(ledger: Ledger, group: m.OfferOperationLaunchGroup) -> None:
         framework=framework.info,
         executor=executor.info,
         task_group=m.TaskGroupInfo(tasks=tuple(ready)),
+        launch_executor=fresh,
     )
     ledger.out.append(SendToAgent(agent.link, message))
 

@@ -383,3 +383,59 @@ def test_a_launch_that_fails_names_its_reason(world: World) -> None:
     [told] = world.statuses()
     assert told.reason is m.TaskStatusReason.REASON_CONTAINER_LAUNCH_FAILED
     assert told.message == "Failed to launch container: no such file"
+
+
+def launch_message(world: World, task_id: str, launch_executor: bool) -> None:
+    world.say(
+        agentlink.RunTask(
+            framework=world.framework(),
+            task=world.task(task_id, None, executor=executor()),
+            launch_executor=launch_executor,
+        )
+    )
+
+
+def test_a_new_run_of_an_executor_that_still_owes_updates_is_taken_back(world: World) -> None:
+    """The master charged the new run: it hears that there is none, after the dropped task."""
+    run_id = started(world)
+    world.update("t", RUNNING, b"1" * 16)
+    world.exits(run_id, 256)
+    launch_message(world, "t2", True)
+    [status] = world.statuses("t2")
+    assert status.state is m.TaskState.TASK_DROPPED
+    assert status.reason is m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
+    assert status.message == "Master wants to launch executor, but one already exists"
+    assert world.sent()[-1] == agentlink.ExitedExecutor(
+        framework_id="f", executor_id="e", status=-1
+    )
+
+
+def test_an_executor_that_the_master_does_not_know_is_shut_down(world: World) -> None:
+    """Asked to launch it although it runs, the agent drops the task and ends what nobody knows."""
+    started(world)
+    launch_message(world, "t2", True)
+    assert world.states("t2") == ["TASK_DROPPED"]
+    assert [event.type for event in world.to_executor()] == [m.ExecutorEventType.SHUTDOWN]
+
+
+def test_a_task_for_an_executor_that_is_gone_meanwhile_starts_no_new_one(world: World) -> None:
+    """The master has heard or will hear of the end, and would not know of the new one."""
+    launch_message(world, "t", False)
+    [status] = world.statuses()
+    assert status.state is m.TaskState.TASK_DROPPED
+    assert status.message == "No executor is expected to launch and there is none running"
+    assert not world.state.frameworks
+    assert world.of(ef.PrepareSandbox) == []
+    world.acknowledge()
+    assert not world.state.streams
+
+
+def test_a_command_whose_id_an_executor_is_given_goes_on(world: World) -> None:
+    """The executor's tasks are dropped and its run is taken back; the command is not touched."""
+    world.running_task(world.task("e"))
+    launch_message(world, "t", True)
+    assert world.states("t") == ["TASK_DROPPED"]
+    assert world.sent()[-1] == agentlink.ExitedExecutor(
+        framework_id="f", executor_id="e", status=-1
+    )
+    assert world.of(ef.SignalContainer) == []

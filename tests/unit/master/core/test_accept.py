@@ -260,8 +260,10 @@ def test_an_executor_is_charged_once() -> None:
     made = world.accept(framework, offers, launch(*tasks), refuse_seconds=0.0)
     assert updates_in(made) == []
     assert framework.used[agent.agent_id].scalar("cpus") == 300
-    run = sent_to_agents(made)[0]
+    run, again = sent_to_agents(made)
     assert isinstance(run, agentlink.RunTask) and run.task.executor is not None
+    assert isinstance(again, agentlink.RunTask)
+    assert (run.launch_executor, again.launch_executor) == (True, False)
     assert run.task.executor.framework_id == m.FrameworkID(value="M-0000")
     offer = first_offer(world.allocate())
     assert offer.executor_ids == (m.ExecutorID(value="e"),)
