@@ -151,20 +151,22 @@ def load(
     environ: Mapping[str, str],
     *,
     without_effect: Mapping[str, str] | None = None,
+    refused: Mapping[str, str] | None = None,
     aliases: Mapping[str, str] | None = None,
     read_file: Callable[[str], str] | None = None,
 ) -> Loaded[T]:
     """The config that these sources give. Raises MalformedError with one sentence.
 
     `without_effect` maps flags of Mesos that mean nothing here to the reason: they are accepted
-    with a warning, so that an old command line still starts. `aliases` maps old spellings to new.
+    with a warning, so that an old command line still starts. `refused` maps those that ask for
+    something which would be missed, to what to do: only switched off are they accepted. `aliases`
+    maps old spellings to new.
     """
     read = read_file or _read
     flags = {item.name: item for item in declared(config)}
-    ignored, renamed = dict(without_effect or {}), dict(aliases or {})
+    ignored, renamed = _Ignored(without_effect or {}, refused or {}), dict(aliases or {})
     texts: dict[str, tuple[str, str]] = {}
-    warnings: list[str] = []
-    given = _command_line(argv, flags, ignored, renamed, warnings)
+    given = _command_line(argv, flags, ignored, renamed)
     path = given.pop("config", None) or environ.get(PREFIX + "CONFIG")
     check_only = given.pop("check_config", "false") == "true"
     help_asked = given.pop("help", "false") == "true"
@@ -172,7 +174,7 @@ def load(
         for name, value in _toml(path, read).items():
             name = renamed.get(name, name)
             if name in ignored and name not in flags:
-                warnings.append(f"{name} in {path} has no effect: {ignored[name]}")
+                ignored.note(name, f"{name} in {path}", value)
             elif name not in flags:
                 raise MalformedError(
                     f"Unknown setting '{name}' in {path}; see --help for the names"
@@ -184,18 +186,40 @@ def load(
         name = renamed.get(name, name)
         if key.startswith(PREFIX) and name in flags:
             texts[name] = (value, key)
+        elif key.startswith(PREFIX) and name in ignored:
+            ignored.note(name, key, value)
     for name, value in given.items():
         texts[name] = (value, f"--{name}")
     values = {name: _parse(flags[name], *texts[name], read) for name in texts}
-    return Loaded(config(**values), check_only, help_asked, tuple(warnings))
+    return Loaded(config(**values), check_only, help_asked, tuple(ignored.warnings))
+
+
+class _Ignored:
+    """Flags of Mesos that are no flags here, and what is said of those that were given."""
+
+    def __init__(self, without_effect: Mapping[str, str], refused: Mapping[str, str]) -> None:
+        self._without_effect, self._refused = without_effect, refused
+        self.warnings: list[str] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._without_effect or name in self._refused
+
+    def note(self, name: str, where: str, value: str) -> None:
+        """Raises MalformedError for a refused one, unless its value says that it is off."""
+        why = self._refused.get(name)
+        if why is None:
+            self.warnings.append(f"{where} has no effect: {self._without_effect[name]}")
+        elif value.lower() in ("false", "0", "no"):
+            self.warnings.append(f"{where} has no effect: it is off here in any case")
+        else:
+            raise MalformedError(f"{where} cannot be honoured: {why}")
 
 
 def _command_line(
     argv: Sequence[str],
     flags: Mapping[str, Declared],
-    ignored: Mapping[str, str],
+    ignored: _Ignored,
     renamed: Mapping[str, str],
-    warnings: list[str],
 ) -> dict[str, str]:
     known = {*flags, "config", "check_config", "help"}
     given: dict[str, str] = {}
@@ -210,7 +234,9 @@ def _command_line(
         if name not in known and name.startswith("no_") and not has_value:
             name, value, has_value = renamed.get(name[3:], name[3:]), "false", "="
         if name not in known and name in ignored:
-            warnings.append(f"--{name} has no effect: {ignored[name]}")
+            if not has_value and words and not words[0].startswith("--"):
+                value = words.pop(0)
+            ignored.note(name, f"--{name}", value)
             continue
         if name not in known:
             raise MalformedError(f"Unknown flag '--{text}'; see --help for the names")

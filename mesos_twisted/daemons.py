@@ -42,6 +42,7 @@ def _start(name: str, arguments: Sequence[str]) -> int:
             arguments,
             os.environ,
             without_effect=master.WITHOUT_EFFECT,
+            refused=master.REFUSED,
             aliases=master.ALIASES,
         )
         if _asked(loaded, "mesos-twisted master: offers resources to frameworks"):
@@ -57,6 +58,7 @@ def _start(name: str, arguments: Sequence[str]) -> int:
             arguments,
             os.environ,
             without_effect=agent.WITHOUT_EFFECT,
+            refused=agent.REFUSED,
             aliases=agent.ALIASES,
         )
         if _asked(loaded_agent, "mesos-twisted agent: runs tasks on this machine"):

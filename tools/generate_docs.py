@@ -20,8 +20,10 @@ from mesos_twisted.protocol.states import TERMINAL
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-def flags(title: str, kind: type, without_effect: Mapping[str, str]) -> str:
-    """One page: every flag, and those of Mesos that are accepted without effect."""
+def flags(
+    title: str, kind: type, without_effect: Mapping[str, str], refused: Mapping[str, str]
+) -> str:
+    """One page: every flag, and those of Mesos that are without effect or refused."""
     lines = [
         f"# Flags of the {title}",
         "",
@@ -37,6 +39,8 @@ def flags(title: str, kind: type, without_effect: Mapping[str, str]) -> str:
         lines.append(f"| `--{item.name}` | {item.kind.name} | {default} | {item.help} |")
     lines += ["", "Accepted without effect, so that an old command line still starts:", ""]
     lines += [f"- `--{name}`: {why}" for name, why in sorted(without_effect.items())]
+    lines += ["", "Refused, unless they are switched off, since their effect would be missed:", ""]
+    lines += [f"- `--{name}`: {why}" for name, why in sorted(refused.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -82,8 +86,12 @@ def task_machine() -> str:
 def main(arguments: list[str]) -> int:
     """Write or check every page."""
     pages = {
-        "reference/master-flags.md": flags("master", master.MasterConfig, master.WITHOUT_EFFECT),
-        "reference/agent-flags.md": flags("agent", agent.AgentConfig, agent.WITHOUT_EFFECT),
+        "reference/master-flags.md": flags(
+            "master", master.MasterConfig, master.WITHOUT_EFFECT, master.REFUSED
+        ),
+        "reference/agent-flags.md": flags(
+            "agent", agent.AgentConfig, agent.WITHOUT_EFFECT, agent.REFUSED
+        ),
         "state-machines/container.md": container_machine(),
         "state-machines/task.md": task_machine(),
     }

@@ -103,7 +103,8 @@ _MODULES = "C++ modules cannot be loaded"
 
 #: Flags of Mesos that are accepted and do nothing here.
 WITHOUT_EFFECT = {
-    "http_heartbeat_interval": "no container can be attached to yet",
+    "http_heartbeat_interval": "it is for streams of attached containers, which are not built; "
+    "schedulers hear a heartbeat each 15 s and executors each 30 min, as from Mesos",
     "strict": "an unreadable checkpoint stops the agent, a torn row is skipped and logged",
     "authenticatee": "agents prove themselves by certificate",
     "authentication_backoff_factor": "agents prove themselves by certificate",
@@ -157,4 +158,105 @@ WITHOUT_EFFECT = {
     "gc_non_executor_container_sandboxes": "every sandbox is collected",
 }
 
-ALIASES = {"slave_subsystems": "agent_subsystems"}
+WITHOUT_EFFECT |= dict.fromkeys(
+    (
+        "appc_simple_discovery_uri_prefix",
+        "appc_store_dir",
+        "default_container_shm_size",
+        "docker_config",
+        "docker_ignore_runtime",
+        "docker_mesos_image",
+        "docker_volume_checkpoint_dir",
+        "docker_volume_chown",
+        "host_path_volume_force_creation",
+        "image_gc_config",
+        "image_provisioner_backend",
+        "volume_gid_range",
+    ),
+    "containers have no images and no volumes of their own",
+)
+WITHOUT_EFFECT |= dict.fromkeys(
+    (
+        "agent_subsystems",
+        "allowed_devices",
+        "cgroups_net_cls_primary_handle",
+        "cgroups_net_cls_secondary_handles",
+        "perf_events",
+        "seccomp_config_dir",
+        "xfs_kill_containers",
+        "xfs_project_range",
+        "xfs_quota_headroom",
+    ),
+    "it tunes an isolator that --isolation does not have",
+)
+WITHOUT_EFFECT |= dict.fromkeys(
+    (
+        "check_agent_port_range_only",
+        "container_ports_isolated_range",
+        "container_ports_watch_interval",
+        "egress_burst",
+        "egress_ceil_limit",
+        "egress_flow_classifier_parent",
+        "egress_rate_limit_per_container",
+        "egress_rate_per_cpu",
+        "egress_unique_flow_per_container",
+        "ephemeral_ports_per_container",
+        "eth0_name",
+        "ingress_burst",
+        "ingress_ceil_limit",
+        "ingress_isolate_existing_containers",
+        "ingress_rate_limit_per_container",
+        "ingress_rate_per_cpu",
+        "lo_name",
+        "maximum_egress_rate_limit",
+        "maximum_ingress_rate_limit",
+        "minimum_egress_rate_limit",
+        "minimum_ingress_rate_limit",
+        "network_cni_metrics",
+        "network_cni_root_dir_persist",
+        "network_enable_rate_statistics",
+        "network_enable_snmp_statistics",
+        "network_enable_socket_statistics_details",
+        "network_enable_socket_statistics_summary",
+        "network_link_speed",
+        "network_rate_statistics_interval",
+        "network_rate_statistics_window",
+    ),
+    "containers use this host's network, and no isolator of --isolation looks at it",
+)
+WITHOUT_EFFECT |= {
+    "agent_features": "an agent tells the capabilities it has, and none can be taken from it",
+    "disk_profile_adaptor": _MODULES,
+    "executor_reregistration_retry_interval": "executors speak HTTP, and come back by themselves",
+    "ip6": "this agent listens on --ip alone",
+    "ip6_discovery_command": "this agent listens on --ip alone",
+}
+
+_CAPABILITIES = "the capabilities of tasks cannot be limited; run them as a user with --switch_user"
+_NAMESPACES = "containers share this host's namespaces; leave it out"
+_PROVIDERS = "resource providers and CSI plugins are not built; declare disks with --resources"
+_NETWORKS = "containers use this host's network and no CNI network can be joined; leave it out"
+
+#: Flags of Mesos whose effect an operator would miss: an agent that is given one does not start.
+REFUSED = {
+    "bounding_capabilities": _CAPABILITIES,
+    "effective_capabilities": _CAPABILITIES,
+    "csi_plugin_config_dir": _PROVIDERS,
+    "resource_provider_config_dir": _PROVIDERS,
+    "default_container_dns": "containers resolve names as this host does; leave it out",
+    "default_container_info": "containers take nothing by default; frameworks set ContainerInfo",
+    "disallow_sharing_agent_ipc_namespace": _NAMESPACES,
+    "disallow_sharing_agent_pid_namespace": _NAMESPACES,
+    "enforce_container_ports": "no container is ended for the ports it listens on; leave it out",
+    "firewall_rules": "no path can be switched off; set --acls, which refuse by principal",
+    "network_cni_config_dir": _NETWORKS,
+    "network_cni_plugins_dir": _NETWORKS,
+    "nvidia_gpu_devices": "devices are not given to containers; leave it out",
+    "seccomp_profile_name": "containers run without a seccomp filter; leave it out",
+}
+
+ALIASES = {
+    "allowed_capabilities": "effective_capabilities",
+    "executor_secret_key": "jwt_secret_key",
+    "slave_subsystems": "agent_subsystems",
+}

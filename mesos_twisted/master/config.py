@@ -124,15 +124,26 @@ WITHOUT_EFFECT = {
     "modules_dir": "C++ modules cannot be loaded; policies are Python entry points",
     "hooks": "C++ modules cannot be loaded",
     "ip_discovery_command": "set --ip",
-    "master_contender": "set --zk",
-    "master_detector": "set --zk",
+    "master_contender": "C++ modules cannot be loaded",
+    "master_detector": "C++ modules cannot be loaded",
     "zk_session_timeout": "this master runs without ZooKeeper",
     "allocator_agent_recovery_factor": "offers never wait for returning agents",
     "allocator_recovery_timeout": "offers never wait for returning agents",
     "max_executors_per_agent": "an agent's executors are not limited",
 }
 
+#: Flags of Mesos whose effect an operator would miss: a master that is given one does not start.
+REFUSED = {
+    "firewall_rules": "no path can be switched off; set --acls, which refuse by principal",
+    "rate_limits": "calls are not limited by principal; leave it out, what one connection may hold "
+    "is bounded by --max_scheduler_body and --max_stream_buffer",
+    "zk": "this master runs without ZooKeeper, as the only one; leave it out",
+}
+
 ALIASES = {
+    "authenticate": "authenticate_frameworks",
+    "authenticate_http": "authenticate_http_readwrite",
+    "user_sorter": "role_sorter",
     "slave_ping_timeout": "agent_ping_timeout",
     "max_slave_ping_timeouts": "max_agent_ping_timeouts",
     "slave_reregister_timeout": "agent_reregister_timeout",

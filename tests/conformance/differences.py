@@ -101,18 +101,7 @@ TABLE: dict[str, str] = {
     '*flags*runtime_dir*: "<agent work_dir>/run" for "/var/run/mesos"': RUN,
 }
 #: Flags that Mesos prints and nobody may set here, besides those that are accepted to no effect.
-NO_SUCH_FLAG = {
-    "help": "a question to the command, not a setting",
-    "appc_simple_discovery_uri_prefix": "images are not built",
-    "appc_store_dir": "images are not built",
-    "disallow_sharing_agent_ipc_namespace": "namespaces are not built",
-    "disallow_sharing_agent_pid_namespace": "namespaces are not built",
-    "docker_ignore_runtime": "images are not built",
-    "docker_volume_checkpoint_dir": "volumes are not built",
-    "docker_volume_chown": "volumes are not built",
-    "network_cni_metrics": "CNI is not built",
-    "network_cni_root_dir_persist": "CNI is not built",
-}
+NO_SUCH_FLAG = {"help": "a question to the command, not a setting"}
 _FLAG = re.compile(r".* (?:.*\.)?flags(?:\.|\[)([a-z0-9_]+)\]?: (missing|extra)")
 
 
@@ -130,14 +119,16 @@ def reason_for_flag(line: str) -> str | None:
         )
     if name in ours:
         return "no value is set" if ours[name] is None else None
-    without_effect = (master_config if master else agent_config).WITHOUT_EFFECT
-    return without_effect.get(name) or NO_SUCH_FLAG.get(name)
+    module = master_config if master else agent_config
+    return (module.WITHOUT_EFFECT | module.REFUSED).get(name) or NO_SUCH_FLAG.get(name)
 
 
 def stale_flags() -> list[str]:
     """Flags that are said not to exist here and do."""
     ours = _fields(agent_config.AgentConfig) | _fields(master_config.MasterConfig)
-    known = set(ours) | set(agent_config.WITHOUT_EFFECT) | set(master_config.WITHOUT_EFFECT)
+    known = set(ours)
+    for module in (agent_config, master_config):
+        known |= {*module.WITHOUT_EFFECT, *module.REFUSED}
     return sorted(known & set(NO_SUCH_FLAG))
 
 
