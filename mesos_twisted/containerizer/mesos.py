@@ -293,12 +293,14 @@ class MesosContainerizer:
 
     def forget(self, container_id: ContainerId) -> Deferred[None]:
         """See `IContainerizer.forget`."""
-        return _run(self._forget(container_id))
-
-    async def _forget(self, container_id: ContainerId) -> None:
         container = self._containers.get(container_id)
         if container is not None and container.state is not ContainerState.DESTROYED:
-            await self.destroy(container_id)
+            return _run(self._end_and_forget(container_id))
+        self._containers.pop(container_id, None)
+        return self._launcher.forget(container_id)
+
+    async def _end_and_forget(self, container_id: ContainerId) -> None:
+        await self.destroy(container_id)
         self._containers.pop(container_id, None)
         await self._launcher.forget(container_id)
 

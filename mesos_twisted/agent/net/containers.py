@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mesos_twisted.agent.core import effects as fx
 from mesos_twisted.agent.core import events as ev
@@ -127,7 +128,7 @@ class AgentContainers:
                 self._destroy(container_id)
             case fx.ForgetContainer(container_id):
                 self._sandbox_closed(container_id)
-                self._spawn(self._forget(container_id), container_id)
+                self._forget(container_id)
 
     def adopt(self, container_id: ContainerId) -> None:
         """A container that recovery found running: its end will be told."""
@@ -142,10 +143,11 @@ class AgentContainers:
             self._fetcher.cancel(container_id)
 
     def _spawn(self, work: Any, container_id: ContainerId) -> None:
-        Deferred.fromCoroutine(work).addErrback(
-            lambda failure: self.log.failure(
-                "The work on container {container_id} failed", failure, container_id=container_id
-            )
+        Deferred.fromCoroutine(work).addErrback(self._bug, container_id)
+
+    def _bug(self, failure: Failure, container_id: ContainerId) -> None:
+        self.log.failure(
+            "The work on container {container_id} failed", failure, container_id=container_id
         )
 
     def _tell(self, event: ev.Event) -> None:
@@ -305,16 +307,18 @@ class AgentContainers:
                 reason=str(error),
             )
 
-    async def _forget(self, container_id: ContainerId) -> None:
-        try:
-            await self._containerizer.forget(cz.ContainerId(container_id))
-        except MesosError as error:
+    def _forget(self, container_id: ContainerId) -> None:
+        def not_forgotten(failure: Failure) -> None:
+            failure.trap(MesosError)
             # Recovery forgets it then.
             self.log.info(
                 "Container {container_id} is not forgotten yet: {reason}",
                 container_id=container_id,
-                reason=str(error),
+                reason=failure.getErrorMessage(),
             )
+
+        forgotten = self._containerizer.forget(cz.ContainerId(container_id))
+        forgotten.addErrback(not_forgotten).addErrback(self._bug, container_id)
 
     def _pause(self) -> Deferred[None]:
         done: Deferred[None] = Deferred()

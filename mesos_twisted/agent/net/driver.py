@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.logger import Logger, LogLevel
 
@@ -124,6 +124,7 @@ class AgentDriver:
         self.recent: deque[ev.Event] = deque(maxlen=RECENT)
         self._decide = decide
         self._timers = timers
+        self._performers = self._table()
         self._alarms: Alarms[tuple[str, ...]] = Alarms(timers, self._fired)
         self._waiting: deque[ev.Event] = deque()
         self._later: Timer | None = None
@@ -182,46 +183,37 @@ class AgentDriver:
         for effect in effects:
             kind = type(effect)
             if kind is not fx.Checkpoint and kind is not fx.Forget:
-                self._one(effect)
+                self._performers[kind](effect)
 
-    def _one(self, effect: fx.Effect) -> None:
+    def _table(self) -> dict[type[fx.Effect], Callable[[Any], object]]:
+        """Who performs an effect; a task has some twenty, so they are found by their type."""
         ports = self.ports
-        match effect:
-            case fx.SendToMaster(message):
-                ports.link.send(message)
-            case fx.Count(name, amount):
-                ports.count(name, amount)
-            case (
-                fx.PrepareSandbox()
-                | fx.LaunchContainer()
-                | fx.UpdateContainer()
-                | fx.SignalContainer()
-                | fx.DestroyContainer()
-                | fx.ForgetContainer()
-            ):
-                ports.containers.perform(effect)
-            case fx.StartTimer(key, after_s):
-                self._alarms.start(key, after_s)
-            case fx.CancelTimer(key):
-                self._alarms.cancel(key)
-            case fx.SendToExecutor(connection, event):
-                ports.executors.send(connection, event)
-            case fx.CloseExecutorStream(connection):
-                ports.executors.close(connection)
-            case fx.StartChecks():
-                ports.checks.start(effect)
-            case fx.StopChecks():
-                ports.checks.stop(effect)
-            case fx.DeletePath(path):
-                ports.delete(path)
-            case fx.Reconnect(reason):
-                ports.link.reconnect(reason)
-            case fx.StopAgent(exit_code, message):
-                ports.stop(exit_code, message)
-            case fx.Log(level, text, fields):
-                self.log.emit(_LEVELS[level], text, **dict(fields))
-            case fx.Checkpoint() | fx.Forget():
-                pass
+        about_containers = dict.fromkeys(
+            (
+                fx.PrepareSandbox,
+                fx.LaunchContainer,
+                fx.UpdateContainer,
+                fx.SignalContainer,
+                fx.DestroyContainer,
+                fx.ForgetContainer,
+            ),
+            lambda e: ports.containers.perform(e),
+        )
+        return {
+            fx.SendToMaster: lambda e: ports.link.send(e.message),
+            fx.Count: lambda e: ports.count(e.name, e.amount),
+            **about_containers,
+            fx.StartTimer: lambda e: self._alarms.start(e.key, e.after_s),
+            fx.CancelTimer: lambda e: self._alarms.cancel(e.key),
+            fx.SendToExecutor: lambda e: ports.executors.send(e.connection, e.event),
+            fx.CloseExecutorStream: lambda e: ports.executors.close(e.connection),
+            fx.StartChecks: lambda e: ports.checks.start(e),
+            fx.StopChecks: lambda e: ports.checks.stop(e),
+            fx.DeletePath: lambda e: ports.delete(e.path),
+            fx.Reconnect: lambda e: ports.link.reconnect(e.reason),
+            fx.StopAgent: lambda e: ports.stop(e.exit_code, e.message),
+            fx.Log: lambda e: self.log.emit(_LEVELS[e.level], e.text, **dict(e.fields)),
+        }
 
     def _fired(self, key: tuple[str, ...]) -> None:
         self.handle(ev.TimerFired(key, self.now()))

@@ -1,7 +1,7 @@
 """Effects go out in order, rows first; events wait their turn; a bug stops the agent."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from twisted.internet.task import Clock
@@ -90,6 +90,13 @@ def test_an_event_from_within_waits(world: tuple[Recorder, AgentDriver, Clock]) 
     recorder.echo = [ev.LinkClosed(LINK, 0.0)]
     driver.handle(opened())
     assert [e[0] for e in recorder.log] == ["decide", "send", "perform", "decide", "note"]
+
+
+def test_every_effect_has_a_performer(world: tuple[Recorder, AgentDriver, Clock]) -> None:
+    """Rows apart, which are written before all others."""
+    _, driver, _ = world
+    rows = {fx.Checkpoint, fx.Forget}
+    assert set(driver._performers) == set(get_args(fx.Effect)) - rows
 
 
 def test_what_comes_in_one_turn_is_one_transaction(
