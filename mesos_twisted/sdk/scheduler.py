@@ -278,8 +278,8 @@ class SchedulerDriver:
         return answer.addCallback(_check)
 
     def _call(self, kind: m.SchedulerCallType, **fields: object) -> m.SchedulerCall:
-        # The keyword is the call's own field; msgspec's constructor checks nothing at run time.
-        return m.SchedulerCall(type=kind, framework_id=self.session.framework.id, **fields)  # type: ignore[arg-type]
+        framework_id = self.session.framework.id
+        return m.SchedulerCall(type=kind, framework_id=framework_id, **fields)  # type: ignore[arg-type]  # the one keyword is the call's own field
 
     def _note_launched(self, operation: m.OfferOperation) -> None:
         tasks: tuple[m.TaskInfo, ...] = ()

@@ -88,8 +88,7 @@ class FastConnector(tcp.Connector):
     """A connector whose connection is a `FastClient`."""
 
     def _makeTransport(self) -> FastClient:
-        # Twisted leaves the constructor untyped.
-        return FastClient(  # type: ignore[no-untyped-call]
+        return FastClient(  # type: ignore[no-untyped-call]  # Twisted's is untyped
             self.host, self.port, self.bindAddress, self, self.reactor
         )
 

@@ -259,7 +259,7 @@ def _signed_by(crl: x509.CertificateRevocationList, authority: x509.Certificate)
     if crl.issuer != authority.subject:
         return False
     try:
-        return crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
+        return crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]  # TypeError
     except TypeError:
-        # A key type that cannot sign lists (the reason for the ignore above) did not sign this one.
+        # A key type that cannot sign lists did not sign this one.
         return False
