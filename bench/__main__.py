@@ -36,6 +36,7 @@ BENCHMARKS = {
     "codec": "JSON to a typed call, beside json_format",
     "placement": "allocation cycles of the policy alone",
     "scale": "1,000 and 10,000 emulated agents on one master",
+    "returning": "10,000 agents with tasks return, on new and on open links",
     "state": "/state of 10,000 agents and 100,000 tasks, in process",
     "state_served": "/state and re-registration over TLS, from emulated agents",
     "compare": "Slurm and Ray in the same run, where they are installed",

@@ -6,7 +6,8 @@ Each emulated agent keeps its own connection, registers (with tasks: re-register
 ones each), answers pings, and lets every task it is given run at once and never end (or end at once
 when its command is `true`). Progress goes to standard output as JSON lines: {"registered": n,
 "seconds": s}. Standard input takes lines: `update N` lets N tasks change their health. It ends
-when standard input closes.
+when standard input closes. With --hold the links are opened ({"held": n}) and used after the line
+`go` only.
 """
 
 from __future__ import annotations
@@ -67,6 +68,12 @@ class EmulatedAgent(Protocol):
         transport.write(agentlink.frame(message))
 
     def connectionMade(self) -> None:
+        if self.swarm.hold:
+            self.swarm.held(self)
+        else:
+            self.begin()
+
+    def begin(self) -> None:
         if self.swarm.tasks:
             said = fleet.returning(self.number, self.swarm.tasks, time.time())
             self.tasks = said.tasks
@@ -145,7 +152,8 @@ class Swarm:
         self.contexts = LinkContexts(source)
         self.host, _, port = options.master.rpartition(":")
         self.port, self.count, self.first = int(port), options.count, options.first
-        self.tasks = options.tasks
+        self.tasks, self.hold = options.tasks, options.hold
+        self.holding: list[EmulatedAgent] = []
         self.ids = FreshIds(os.urandom(32))
         self.agents: list[EmulatedAgent] = []
         self.started = self.failures = 0
@@ -163,9 +171,27 @@ class Swarm:
     def registered(self, agent: EmulatedAgent) -> None:
         self.agents.append(agent)
         self.next()
+        self.release()
         done = len(self.agents)
         if done % 500 == 0 or done == self.count:
             self.say({"registered": done, "seconds": time.monotonic() - self.begun})
+
+    def held(self, agent: EmulatedAgent) -> None:
+        self.holding.append(agent)
+        self.next()
+        if len(self.holding) == self.count:
+            self.say({"held": self.count})
+
+    def go(self) -> None:
+        """Those that hold their links speak, as many at once as would connect at once."""
+        self.hold = False
+        self.begun = time.monotonic()
+        for _ in range(min(AT_ONCE, self.count)):
+            self.release()
+
+    def release(self) -> None:
+        if self.holding:
+            self.holding.pop().begin()
 
     def update(self, count: int) -> None:
         """`count` tasks, spread over all agents, change their health."""
@@ -202,6 +228,8 @@ class Commands(LineReceiver):
         word, _, count = line.partition(b" ")
         if word == b"update":
             self.swarm.update(int(count))
+        elif word == b"go":
+            self.swarm.go()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if reactor.running:
@@ -216,6 +244,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--tasks", type=int, default=0, help="running tasks each brings back")
+    parser.add_argument("--hold", action="store_true", help="connect, and wait for `go`")
     swarm = Swarm(parser.parse_args(arguments))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -17,10 +17,12 @@ from bench.cluster import BenchCluster
 class SwarmProcess:
     """`python -m bench.emulated` over a cluster; leaving the `with` ends it."""
 
-    def __init__(self, cluster: BenchCluster, count: int, tasks: int = 0, first: int = 0) -> None:
+    def __init__(
+        self, cluster: BenchCluster, count: int, tasks: int = 0, first: int = 0, hold: bool = False
+    ) -> None:
         command = [sys.executable, "-m", "bench.emulated", "--master", cluster.master]
         command += ["--certs", str(cluster.layout.certs), "--count", str(count)]
-        command += ["--tasks", str(tasks), "--first", str(first)]
+        command += ["--tasks", str(tasks), "--first", str(first), *(("--hold",) if hold else ())]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -48,12 +50,23 @@ class SwarmProcess:
         """Seconds until every agent was registered."""
         return float(self.wait("registered", self.count, limit_s)["seconds"])
 
+    def held(self, limit_s: float = 120.0) -> None:
+        """Every agent is connected, and has said nothing yet."""
+        self.wait("held", self.count, limit_s)
+
+    def go(self) -> None:
+        """They speak."""
+        self._tell("go")
+
     def update(self, tasks: int) -> None:
         """So many tasks change; returns when the updates are sent."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"update {tasks}\n")
-        self._process.stdin.flush()
+        self._tell(f"update {tasks}")
         self.wait("updated", 1, 30)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
 
     def __enter__(self) -> SwarmProcess:
         return self
