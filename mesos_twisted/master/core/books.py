@@ -11,7 +11,7 @@ from mesos_twisted.master.core.allocator.interface import Held
 from mesos_twisted.master.core.effects import Effect, RequestAllocation
 from mesos_twisted.master.core.state import Agent, Executor, Framework, MasterState, Task
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId
+from mesos_twisted.protocol.ids import AgentId, TaskId
 from mesos_twisted.resources.algebra import Resources
 
 REQUEST_ALLOCATION = RequestAllocation()
@@ -115,10 +115,23 @@ def remove_task(
     if unreachable:
         limit = state.policy.max_unreachable_tasks_per_framework
         framework.unreachable[task.task_id] = task
+        of_agent = state.unreachable_tasks.setdefault(task.agent_id, {})
+        of_agent[(framework.framework_id, task.task_id)] = None
         while len(framework.unreachable) > limit:
-            del framework.unreachable[next(iter(framework.unreachable))]
+            drop_unreachable(state, framework, next(iter(framework.unreachable)))
     else:
         remember(state, framework, task)
+
+
+def drop_unreachable(state: MasterState, framework: Framework, task_id: TaskId) -> Task:
+    """The task is among the framework's unreachable ones no more."""
+    task = framework.unreachable.pop(task_id)
+    framework.version += 1
+    of_agent = state.unreachable_tasks.get(task.agent_id, {})
+    of_agent.pop((framework.framework_id, task_id), None)
+    if not of_agent:
+        state.unreachable_tasks.pop(task.agent_id, None)
+    return task
 
 
 def remember(state: MasterState, framework: Framework, task: Task) -> None:

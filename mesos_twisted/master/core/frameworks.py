@@ -354,7 +354,7 @@ def _end_tasks(state: MasterState, framework: Framework, now: float, out: list[E
             books.note_status(state, task, status, out)
             notify.count_end(framework, status, out)
         if task.task_id in framework.unreachable:
-            del framework.unreachable[task.task_id]
+            books.drop_unreachable(state, framework, task.task_id)
             books.remember(state, framework, task)
         else:
             books.remove_task(state, framework, task, now, out)

@@ -74,6 +74,11 @@ def _check_framework(state: MasterState, framework: Framework) -> None:
         )
         _say(task.charged != task.terminal, f"task {task_id} of {name} is charged wrongly")
         _say(task_id not in framework.unreachable, f"task {task_id} is live and unreachable")
+    for task_id, task in framework.unreachable.items():
+        _say(
+            (name, task_id) in state.unreachable_tasks.get(task.agent_id, {}),
+            f"unreachable task {task_id} of {name} is not noted with its agent",
+        )
     for agent_id, executors in framework.executors.items():
         _say(
             state.agents[agent_id].executors.get(name) == executors,

@@ -85,11 +85,13 @@ def join(
         used[one.framework_id] = used.get(one.framework_id, NOTHING).add(one.resources)
     state.agents[agent.agent_id] = agent
     state.allocator.add_agent(agent.agent_id, spec_of(agent), used)
+    for framework_id, task_id in list(state.unreachable_tasks.get(agent.agent_id, ())):
+        # What it does not bring back it has no more: nobody need wait for that.
+        books.drop_unreachable(state, state.frameworks[framework_id], task_id)
     for executor in executors:
         books.add_executor(state.frameworks[executor.framework_id], agent, executor)
     for task in tasks:
         framework = state.frameworks[task.framework_id]
-        framework.unreachable.pop(task.task_id, None)
         if news is not None:
             _forget_completed(framework, task.task_id)
         books.add_task(state, framework, agent, task, out)
@@ -138,11 +140,11 @@ def rejoin(
         if report.state in TERMINAL or key[0] not in state.frameworks:
             continue
         if key not in agent.tasks or key in agent.kills:
-            # Ended in the books while the link was down, or asked to end in that time.
+            # Ended in the books while the link was down; or asked to end, which it may never
+            # have read. The kill is remembered until the task is over.
             policy = agent.kills.get(key)
             kill = agentlink.KillTask(framework_id=key[0], task_id=key[1], kill_policy=policy)
             out.append(SendToAgent(agent.link, kill))
-    agent.kills.clear()
     _send_infos(state, agent, said, out)
     published.agent_added(state, agent, out)
 

@@ -244,7 +244,7 @@ class Agent:
     tasks: dict[tuple[FrameworkId, TaskId], Task] = field(default_factory=dict)
     executors: dict[FrameworkId, dict[ExecutorId, Executor]] = field(default_factory=dict)
     offers: dict[OfferId, Offer] = field(default_factory=dict)
-    #: Kills asked for while the link was down, to be repeated.
+    #: Kills of tasks that are not over, to be repeated on the next link.
     kills: dict[tuple[FrameworkId, TaskId], m.KillPolicy | None] = field(default_factory=dict)
     version: int = 0
 
@@ -343,6 +343,10 @@ class MasterState:
     recovered: dict[AgentId, m.AgentInfo] = field(default_factory=dict)
     unreachable: dict[AgentId, float] = field(default_factory=dict)
     gone: dict[AgentId, float] = field(default_factory=dict)
+    #: What is in frameworks' `unreachable`, by agent.
+    unreachable_tasks: dict[AgentId, dict[tuple[FrameworkId, TaskId], None]] = field(
+        default_factory=dict
+    )
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     whitelist: frozenset[str] | None = None

@@ -249,6 +249,40 @@ def test_an_unreachable_agent_that_returns_brings_its_tasks_back() -> None:
     assert not world.state.unreachable
 
 
+def test_a_task_that_an_unreachable_agent_does_not_bring_back_is_unreachable_no_more() -> None:
+    """The agent is right about what it has: the id may be used again, and asking says GONE."""
+    world, framework, _ = stage()
+    for _ in range(6):
+        world.fire("ping", "M-S0")
+    world.durable()
+    assert list(framework.unreachable) == ["t"]
+    world.reregister("M-S0", frameworks=(framework.info,))
+    world.durable()
+    assert not framework.unreachable and not framework.tasks
+    asked = m.SchedulerCallReconcileTask(
+        task_id=m.TaskID(value="t"), agent_id=m.AgentID(value="M-S0")
+    )
+    body = m.SchedulerCallReconcile(tasks=(asked,))
+    (status,) = updates_in(world.call(framework, "RECONCILE", reconcile=body))
+    assert status.state is State.TASK_GONE
+
+
+def test_a_kill_lost_with_its_link_is_asked_again_until_the_task_ends() -> None:
+    """However often the link breaks before the agent has read it."""
+    world, framework, agent = stage()
+    kill = m.SchedulerCallKill(task_id=m.TaskID(value="t"))
+    world.do(events.AgentLinkClosed(link_of(agent), world.now))
+    world.call(framework, "KILL", kill=kill)
+    for _ in range(3):
+        made = world.reregister("M-S0", frameworks=(framework.info,), tasks=(report(),))
+        again = [one for one in sent_to_agents(made) if isinstance(one, agentlink.KillTask)]
+        assert [one.task_id for one in again] == ["t"]
+        world.do(events.AgentLinkClosed(link_of(agent), world.now))
+    killed = report(state="TASK_KILLED")
+    made = world.reregister("M-S0", frameworks=(framework.info,), tasks=(killed,))
+    assert not any(isinstance(one, agentlink.KillTask) for one in sent_to_agents(made))
+
+
 def test_a_gone_agent_is_shut_down() -> None:
     """An agent marked gone may never serve again."""
     world = World()
