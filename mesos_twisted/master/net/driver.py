@@ -33,8 +33,8 @@ _LEVELS = {
 }
 #: Events kept for a bug report.
 RECENT = 256
-#: Requests for an allocation within so many seconds are one. What a task frees asks too, where Mesos
-#: waits for the interval: latency is worth more than few, large offers (docs/adr/0404).
+#: Requests for an allocation within so many seconds are one. What a task frees asks too, where
+#: Mesos waits for the interval: latency is worth more than few, large offers (docs/adr/0404).
 COALESCE_S = 0.002
 
 
