@@ -26,3 +26,17 @@ class Elector(Protocol):
     def stop(self) -> Deferred[None]:
         """Give up leading at once; fires when the others can know it."""
         ...
+
+
+class Detector(Protocol):
+    """Tells who leads to those who never will: agents, frameworks, tools."""
+
+    def start(self, changed: Callable[[m.MasterInfo | None], None]) -> None:
+        """`changed(leader)` is called with each change; None means that no leader is known, which
+        is so at first.
+        """
+        ...
+
+    def stop(self) -> Deferred[None]:
+        """Nothing more is told; fires when nothing is left."""
+        ...

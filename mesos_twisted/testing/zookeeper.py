@@ -7,6 +7,7 @@ waits until they serve. Nothing is installed as a service, and `stop` leaves no 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import ssl
@@ -21,7 +22,9 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
 from mesos_twisted.local.layout import free_port
+from mesos_twisted.security.core.secret import Secret
 from mesos_twisted.testing.processes import wait_until
+from mesos_twisted.zookeeper.net.client import ZooKeeperClient
 
 T = TypeVar("T")
 
@@ -106,7 +109,7 @@ class RealEnsemble:
         for server in servers:
             ensemble.bring_up(server, wait=False)
         try:
-            wait_until(lambda: all(map(ensemble.mode, servers)), "ZooKeeper serves", 60)
+            wait_until(lambda: all(map(ensemble.mode, servers)), "ZooKeeper serves", 100)
         except AssertionError as error:
             output = "\n".join(server.log[-3000:] for server in servers)
             ensemble.stop()
@@ -135,7 +138,7 @@ class RealEnsemble:
                 start_new_session=True,
             )
         if wait:
-            wait_until(lambda: self.mode(server), "the ZooKeeper server serves", 60)
+            wait_until(lambda: self.mode(server), "the ZooKeeper server serves", 100)
 
     def mode(self, server: RealServer) -> str:
         """`standalone`, `leader` or `follower`; empty while it does not serve."""
@@ -269,3 +272,46 @@ class TurnedReactor:
             descriptor.connectionLost(Failure(ConnectionAbortedError("the test is over")))
         self.reactor._poller.close()
         assert not left, f"still scheduled: {left}"
+
+
+class RealWorld:
+    """Real servers in real time. Passes as a `suites.zookeeper.ZooKeeperWorld`."""
+
+    def __init__(self, ensemble: RealEnsemble) -> None:
+        """`close` it after the test."""
+        self.ensemble = ensemble
+        self.turned = TurnedReactor()
+        self.clients: list[ZooKeeperClient] = []
+
+    def client(self, timeout_s: float = 6.0, credentials: Secret | None = None) -> ZooKeeperClient:
+        """A client of them, not started; it is closed with the world."""
+        # Each begins with another server.
+        chance = random.Random(len(self.clients)).random
+        client = ZooKeeperClient(
+            self.turned.reactor,
+            self.ensemble.addresses,
+            timeout_s,
+            chance,
+            credentials=credentials,
+        )
+        self.clients.append(client)
+        return client
+
+    @property
+    def reactor(self) -> Any:
+        """What a client, or timers, are made with."""
+        return self.turned.reactor
+
+    def wait(self, deferred: Deferred[T]) -> T:
+        """The Deferred's result."""
+        return self.turned.wait(deferred)
+
+    def until(self, ready: Callable[[], Any], what: str) -> Any:
+        """Wait until it is true."""
+        return self.turned.until(ready, what)
+
+    def close(self) -> None:
+        """Every client is closed, and nothing is scheduled."""
+        for client in self.clients:
+            self.wait(client.close())
+        self.turned.close()

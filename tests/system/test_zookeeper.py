@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
 
-from mesos_twisted.security.core.secret import Secret
+from mesos_twisted.testing.suites.election import ElectionSuite
 from mesos_twisted.testing.suites.zookeeper import ZooKeeperSuite
-from mesos_twisted.testing.zookeeper import RealEnsemble, TurnedReactor
-from mesos_twisted.zookeeper.net.client import ZooKeeperClient
+from mesos_twisted.testing.zookeeper import RealEnsemble, RealWorld
 
-T = TypeVar("T")
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 pytestmark = pytest.mark.system
-
-
-class RealWorld:
-    """Real servers in real time."""
-
-    def __init__(self, ensemble: RealEnsemble) -> None:
-        self.ensemble = ensemble
-        self.turned = TurnedReactor()
-        self.clients: list[ZooKeeperClient] = []
-
-    def client(self, timeout_s: float = 6.0, credentials: Secret | None = None) -> ZooKeeperClient:
-        # Each begins with another server.
-        chance = random.Random(len(self.clients)).random
-        client = ZooKeeperClient(
-            self.turned.reactor,
-            self.ensemble.addresses,
-            timeout_s,
-            chance,
-            credentials=credentials,
-        )
-        self.clients.append(client)
-        return client
-
-    def wait(self, deferred: Deferred[T]) -> T:
-        return self.turned.wait(deferred)
-
-    def until(self, ready: Callable[[], Any], what: str) -> Any:
-        return self.turned.until(ready, what)
-
-    def close(self) -> None:
-        for client in self.clients:
-            self.wait(client.close())
-        self.turned.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +43,7 @@ def world(ensemble: RealEnsemble) -> Iterator[RealWorld]:
 
 class TestRealZooKeeper(ZooKeeperSuite):
     """Debian's servers and our client keep the suite's promises."""
+
+
+class TestRealElection(ElectionSuite):
+    """Elections in Debian's servers keep the suite's promises."""

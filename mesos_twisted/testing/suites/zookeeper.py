@@ -29,6 +29,11 @@ MALLORY = Secret(b"mallory:guess")
 class ZooKeeperWorld(Protocol):
     """An ensemble, and the time in which it lives."""
 
+    @property
+    def reactor(self) -> Any:
+        """The reactor of that time."""
+        ...
+
     def client(self, timeout_s: float = 6.0, credentials: Secret | None = None) -> ZooKeeperClient:
         """A client of it, not started yet; ended with the world."""
         ...
@@ -49,7 +54,7 @@ def cut(client: ZooKeeperClient) -> None:
     connection._wire.abort()
 
 
-class ZooKeeperSuite:
+class EnsembleSuite:
     """Mix into a test class with a fixture `world`; each test has a path to itself there."""
 
     @pytest.fixture
@@ -70,6 +75,10 @@ class ZooKeeperSuite:
         world.until(lambda: client.state is SessionState.CONNECTED, "the client is connected")
         world.wait(client.sync("/"))
         return client
+
+
+class ZooKeeperSuite(EnsembleSuite):
+    """Sessions, nodes, watches, transactions, lists of who may do what."""
 
     def test_a_session_has_a_number_and_a_time(self, world: ZooKeeperWorld) -> None:
         """The time-out asked for is what it gets."""
