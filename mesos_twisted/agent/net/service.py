@@ -46,6 +46,7 @@ from mesos_twisted.agent.net.rotation import Limits
 from mesos_twisted.agent.net.sandbox_paths import SandboxPaths
 from mesos_twisted.agent.net.usage_cache import UsageCache
 from mesos_twisted.agent.views.facts import Facts
+from mesos_twisted.build_stamp import build_stamp
 from mesos_twisted.clock import Timers
 from mesos_twisted.config import document
 from mesos_twisted.containerizer.build import posix_containerizer
@@ -220,10 +221,14 @@ class AgentService:
 
     def _build_pages(self) -> AgentPages:
         config, state, trust = self._config, self.state, self.trust
+        stamp = build_stamp()
         facts = Facts(
             MESOS_VERSION,
             self._now(),
-            document(config),
+            build_date=stamp.date,
+            build_time=stamp.time,
+            build_user=stamp.user,
+            flags=document(config),
             external_log_file=config.external_log_file,
         )
         files = FileStore(trust.authorizer, (SandboxPaths(state),))

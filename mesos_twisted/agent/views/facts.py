@@ -14,8 +14,8 @@ class Facts:
     version: str
     start_time: float
     flags: Mapping[str, str] = field(default_factory=dict)
+    build_date: str = ""
     build_time: float = 0.0
-    build_date: str = "1970-01-01 00:00:00"
     build_user: str = ""
     external_log_file: str | None = None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from mesos_twisted import MESOS_VERSION
 from mesos_twisted import config as flags
+from mesos_twisted.build_stamp import build_stamp
 from mesos_twisted.config import require
 from mesos_twisted.errors import MalformedError, MesosError, Problem
 from mesos_twisted.master.config import MasterConfig
@@ -275,8 +276,12 @@ def master_info(config: MasterConfig, master_id: str, port: int) -> m.MasterInfo
 
 def facts(config: MasterConfig) -> Facts:
     """What the pages say about this build and its flags."""
+    stamp = build_stamp()
     return Facts(
         MESOS_VERSION,
+        build_date=stamp.date,
+        build_time=stamp.time,
+        build_user=stamp.user,
         cluster=config.cluster,
         external_log_file=config.external_log_file,
         flags=flags.document(config),
