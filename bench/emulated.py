@@ -5,9 +5,10 @@
 Each emulated agent keeps its own connection, registers (with tasks: re-registers with T running
 ones each), answers pings, and lets every task it is given run at once and never end (or end at once
 when its command is `true`). Progress goes to standard output as JSON lines: {"registered": n,
-"seconds": s}. Standard input takes lines: `update N` lets N tasks change their health. It ends
-when standard input closes. With --hold the links are opened ({"held": n}) and used after the line
-`go` only.
+"seconds": s}. Standard input takes lines: `update N` lets N tasks change their health and says so,
+`quietly N TURN` does the same, with other tasks at each turn, and says nothing. It ends when
+standard input closes. With --hold the links are opened ({"held": n}) and used after the line `go`
+only.
 """
 
 from __future__ import annotations
@@ -193,16 +194,16 @@ class Swarm:
         if self.holding:
             self.holding.pop().begin()
 
-    def update(self, count: int) -> None:
-        """`count` tasks, spread over all agents, change their health."""
+    def update(self, count: int, turn: int = 0) -> int:
+        """`count` tasks, spread over all agents, change their health; others at each `turn`."""
         now, done = time.time(), 0
         step = max(1, len(self.agents) * self.tasks // max(1, count))
-        for at in range(0, len(self.agents) * self.tasks, step):
+        for at in range(turn % step, len(self.agents) * self.tasks, step):
             agent = self.agents[at // self.tasks]
             task = agent.tasks[at % self.tasks]
             agent.send(fleet.update(task, self.ids.uuid_bytes(), now, at % 2 == 0))
             done += 1
-        self.say({"updated": done})
+        return done
 
     def tls_failed(self, reason: object, sentence: str) -> None:
         self.failed(sentence)
@@ -225,9 +226,11 @@ class Commands(LineReceiver):
         self.swarm = swarm
 
     def lineReceived(self, line: bytes) -> None:
-        word, _, count = line.partition(b" ")
+        word, *numbers = line.split()
         if word == b"update":
-            self.swarm.update(int(count))
+            self.swarm.say({"updated": self.swarm.update(int(numbers[0]))})
+        elif word == b"quietly":
+            self.swarm.update(int(numbers[0]), int(numbers[1]))
         elif word == b"go":
             self.swarm.go()
 

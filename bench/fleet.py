@@ -21,6 +21,11 @@ _LABELS = m.Labels(
 _TASK_RESOURCES = (scalar("cpus", 0.5, "*"), scalar("mem", 256, "*"))
 
 
+def framework_id(number: int) -> str:
+    """The framework that owns every tenth task of each returning agent."""
+    return _IDS[number]
+
+
 def agent_info(number: int, agent_id: str | None = None) -> m.AgentInfo:
     """The info of agent `number`; every port is its own."""
     return m.AgentInfo(

@@ -50,6 +50,12 @@ class SwarmProcess:
         """Seconds until every agent was registered."""
         return float(self.wait("registered", self.count, limit_s)["seconds"])
 
+    def tell_update(self, tasks: int, turn: int) -> None:
+        """So many tasks change soon, others at each `turn`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"quietly {tasks} {turn}\n")
+        self._process.stdin.flush()
+
     def held(self, limit_s: float = 120.0) -> None:
         """Every agent is connected, and has said nothing yet."""
         self.wait("held", self.count, limit_s)
