@@ -1,7 +1,7 @@
 """The command line's way to the cluster: v1 operator calls and sandbox files, with clear failures.
 
 Everything goes over TLS with the caller's certificate or secret. A refusal becomes the exception
-that gives the command its exit code; see `cli.main`.
+that gives the command its exit code; see `cli.context`.
 """
 
 from __future__ import annotations

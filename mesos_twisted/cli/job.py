@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mesos_twisted.cli.client import DeniedError, TimedOutError, sandbox
-from mesos_twisted.cli.main import ERROR
+from mesos_twisted.cli.context import ERROR
 from mesos_twisted.cli.render import clean
 from mesos_twisted.errors import MalformedError, RefusedError, UnavailableError
 from mesos_twisted.protocol import codec_json

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from mesos_twisted.cli.client import Cluster, NotFoundError
-from mesos_twisted.cli.main import cluster_options, output_option, with_cluster
+from mesos_twisted.cli.context import cluster_options, output_option, with_cluster
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.protocol.generated import messages as m
 

@@ -8,7 +8,7 @@ import click
 
 from mesos_twisted.cli.client import Cluster
 from mesos_twisted.cli.commands.task import show_tasks
-from mesos_twisted.cli.main import cluster_options, output_option, with_cluster
+from mesos_twisted.cli.context import cluster_options, output_option, with_cluster
 
 
 @click.command()

@@ -15,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from mesos_twisted.cli.client import Cluster
+from mesos_twisted.cli.context import cluster_options, with_cluster
 from mesos_twisted.cli.job import Job, Wanted, read_group
-from mesos_twisted.cli.main import cluster_options, with_cluster
 from mesos_twisted.cli.output import Output
 from mesos_twisted.cli.render import clean
 from mesos_twisted.clock import Timers

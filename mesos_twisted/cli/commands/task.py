@@ -9,7 +9,7 @@ import click
 from twisted.internet.defer import Deferred
 
 from mesos_twisted.cli.client import Cluster, DeniedError, sandbox
-from mesos_twisted.cli.main import cluster_options, output_option, with_cluster
+from mesos_twisted.cli.context import cluster_options, output_option, with_cluster
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.clock import Timers
 from mesos_twisted.errors import RefusedError
