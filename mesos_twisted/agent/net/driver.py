@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from twisted.logger import Logger, LogLevel
 
@@ -23,6 +23,7 @@ from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId
 
+EffectT = TypeVar("EffectT")
 _LEVELS = {
     "debug": LogLevel.debug,
     "info": LogLevel.info,
@@ -185,35 +186,33 @@ class AgentDriver:
             if kind is not fx.Checkpoint and kind is not fx.Forget:
                 self._performers[kind](effect)
 
-    def _table(self) -> dict[type[fx.Effect], Callable[[Any], object]]:
+    def _table(self) -> dict[type[Any], Callable[[Any], object]]:
         """Who performs an effect; a task has some twenty, so they are found by their type."""
         ports = self.ports
-        about_containers = dict.fromkeys(
-            (
-                fx.PrepareSandbox,
-                fx.LaunchContainer,
-                fx.UpdateContainer,
-                fx.SignalContainer,
-                fx.DestroyContainer,
-                fx.ForgetContainer,
-            ),
-            lambda e: ports.containers.perform(e),
-        )
-        return {
-            fx.SendToMaster: lambda e: ports.link.send(e.message),
-            fx.Count: lambda e: ports.count(e.name, e.amount),
-            **about_containers,
-            fx.StartTimer: lambda e: self._alarms.start(e.key, e.after_s),
-            fx.CancelTimer: lambda e: self._alarms.cancel(e.key),
-            fx.SendToExecutor: lambda e: ports.executors.send(e.connection, e.event),
-            fx.CloseExecutorStream: lambda e: ports.executors.close(e.connection),
-            fx.StartChecks: lambda e: ports.checks.start(e),
-            fx.StopChecks: lambda e: ports.checks.stop(e),
-            fx.DeletePath: lambda e: ports.delete(e.path),
-            fx.Reconnect: lambda e: ports.link.reconnect(e.reason),
-            fx.StopAgent: lambda e: ports.stop(e.exit_code, e.message),
-            fx.Log: lambda e: self.log.emit(_LEVELS[e.level], e.text, **dict(e.fields)),
-        }
+        table: dict[type[Any], Callable[[Any], object]] = {}
+
+        def on(kind: type[EffectT], perform: Callable[[EffectT], object]) -> None:
+            table[kind] = perform
+
+        on(fx.SendToMaster, lambda e: ports.link.send(e.message))
+        on(fx.Count, lambda e: ports.count(e.name, e.amount))
+        on(fx.PrepareSandbox, lambda e: ports.containers.perform(e))
+        on(fx.LaunchContainer, lambda e: ports.containers.perform(e))
+        on(fx.UpdateContainer, lambda e: ports.containers.perform(e))
+        on(fx.SignalContainer, lambda e: ports.containers.perform(e))
+        on(fx.DestroyContainer, lambda e: ports.containers.perform(e))
+        on(fx.ForgetContainer, lambda e: ports.containers.perform(e))
+        on(fx.StartTimer, lambda e: self._alarms.start(e.key, e.after_s))
+        on(fx.CancelTimer, lambda e: self._alarms.cancel(e.key))
+        on(fx.SendToExecutor, lambda e: ports.executors.send(e.connection, e.event))
+        on(fx.CloseExecutorStream, lambda e: ports.executors.close(e.connection))
+        on(fx.StartChecks, lambda e: ports.checks.start(e))
+        on(fx.StopChecks, lambda e: ports.checks.stop(e))
+        on(fx.DeletePath, lambda e: ports.delete(e.path))
+        on(fx.Reconnect, lambda e: ports.link.reconnect(e.reason))
+        on(fx.StopAgent, lambda e: ports.stop(e.exit_code, e.message))
+        on(fx.Log, lambda e: self.log.emit(_LEVELS[e.level], e.format, **dict(e.fields)))
+        return table
 
     def _fired(self, key: tuple[str, ...]) -> None:
         self.handle(ev.TimerFired(key, self.now()))

@@ -12,7 +12,8 @@ from mesos_twisted.agent.core.state import AgentState, Policy, new_state
 from mesos_twisted.agent.net.driver import ROUND, AgentDriver
 from mesos_twisted.clock import Timers
 from mesos_twisted.protocol import agentlink
-from mesos_twisted.protocol.ids import ConnectionId, ContainerId
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId
 
 PONG = agentlink.Pong()
 LINK = ConnectionId(1)
@@ -92,11 +93,43 @@ def test_an_event_from_within_waits(world: tuple[Recorder, AgentDriver, Clock]) 
     assert [e[0] for e in recorder.log] == ["decide", "send", "perform", "decide", "note"]
 
 
-def test_every_effect_has_a_performer(world: tuple[Recorder, AgentDriver, Clock]) -> None:
-    """Rows apart, which are written before all others."""
-    _, driver, _ = world
-    rows = {fx.Checkpoint, fx.Forget}
-    assert set(driver._performers) == set(get_args(fx.Effect)) - rows
+def every_effect() -> list[fx.Effect]:
+    """One of each kind that is not a row."""
+    framework, executor = FrameworkId("f"), ExecutorId("e")
+    task, container = TaskId("t"), ContainerId("c")
+    return [
+        fx.SendToMaster(PONG),
+        fx.Reconnect("why"),
+        fx.PrepareSandbox(container, framework, executor, "d", None, m.CommandInfo()),
+        fx.LaunchContainer(container, "true", ("true",), (), "d", None, 10, 1),
+        fx.UpdateContainer(container, 10, 1),
+        fx.SignalContainer(container, 15),
+        fx.DestroyContainer(container),
+        fx.ForgetContainer(container),
+        fx.StartChecks(framework, task, container, None, None, (), "d", None),
+        fx.StopChecks(container),
+        fx.SendToExecutor(LINK, m.ExecutorEvent(type=m.ExecutorEventType.HEARTBEAT)),
+        fx.CloseExecutorStream(LINK),
+        fx.StartTimer(("k",), 1.0),
+        fx.CancelTimer(("k",)),
+        fx.DeletePath("d"),
+        fx.StopAgent(0, "bye"),
+        fx.Count("n"),
+        fx.Log("info", "A line with {field}", (("field", "f"),)),
+    ]
+
+
+def test_every_effect_is_performed(world: tuple[Recorder, AgentDriver, Clock]) -> None:
+    """None is unknown to the driver, and none fails."""
+    recorder, driver, clock = world
+    effects = every_effect()
+    assert {type(e) for e in effects} == set(get_args(fx.Effect)) - {fx.Checkpoint, fx.Forget}
+    recorder.answers = [effects]
+    driver.handle(opened())
+    assert not driver.stopped
+    # All but the two timers and the log line reached a port.
+    assert len(recorder.log) == 1 + len(effects) - 3
+    assert not clock.getDelayedCalls()
 
 
 def test_what_comes_in_one_turn_is_one_transaction(
