@@ -177,7 +177,7 @@ def test_a_bug_in_a_round_lets_nothing_of_it_out(
 ) -> None:
     """Neither a row nor a word of the events before it: the next start finds what was told."""
     recorder, driver, clock = world
-    first = [fx.Checkpoint("a", b""), fx.SendToMaster(PONG)]
+    first: list[fx.Effect] = [fx.Checkpoint("a", b""), fx.SendToMaster(PONG)]
     recorder.answers = [first]
 
     def decide(state: AgentState, event: ev.Event) -> list[fx.Effect]:
