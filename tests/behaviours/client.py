@@ -176,6 +176,23 @@ class Framework:
         offer: Document = self.wait(lambda: self.offers()[after:], "an offer")[0]
         return offer
 
+    def allocations(self) -> float:
+        """How often the master has looked for whom to make offers."""
+        answer = self.cluster.request("GET", "/metrics/snapshot")
+        return float(json.loads(answer.body)["allocator/mesos/allocation_runs"])
+
+    def see_allocations(self) -> None:
+        """Two more allocations are over, and what they sent to this stream has been read.
+
+        Of two that follow, the second began after this call; the answer to a question comes after
+        every offer that was made before it was asked.
+        """
+        before = self.allocations()
+        self.wait(lambda: self.allocations() >= before + 2, "two allocations")
+        told = len(self.events("UPDATE"))
+        self.reconcile(("nobody's", None))
+        self.wait(lambda: len(self.events("UPDATE")) > told, "the answer to a question")
+
     def until(self, task_id: str, state: str) -> Document:
         """Acknowledge until the task is in that state; its status."""
 
