@@ -1,6 +1,10 @@
 """A snapshot and the events after it make the next snapshot."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -71,24 +75,13 @@ def update(framework_id: str, state: m.TaskState, number: int) -> bytes:
     )
 
 
-def test_events_lead_from_one_snapshot_to_the_next(world: MasterWorld) -> None:
-    """After every step a listener knows what a newcomer is told."""
-    listening = operator(world)
-    model = Model(listening.events()[0])
-
-    def same() -> None:
-        for event in listening.events():
-            model.hear(event)
-        fresh = operator(world)
-        told = Model(fresh.events()[0])
-        fresh.writer.lost("seen enough")
-        assert vars(model) == vars(told)
-
+def story(world: MasterWorld) -> Iterator[None]:
+    """What happens to a cluster, one change after the other."""
     link, _, agent_id = world.registered()
-    same()
+    yield
     stream = world.subscribe(failover_timeout=60)
     framework_id = stream.events()[0]["subscribed"]["framework_id"]["value"]
-    same()
+    yield
     world.clock.advance(0.01)
     offer = stream.events()[-1]["offers"]["offers"][0]
     task = {
@@ -105,10 +98,10 @@ def test_events_lead_from_one_snapshot_to_the_next(world: MasterWorld) -> None:
     body = {"type": "ACCEPT", "framework_id": {"value": framework_id}, "accept": accept}
     headers = {"mesos_stream_id": stream.headers["Mesos-Stream-Id"]}
     world.request("POST", "/api/v1/scheduler", body, role=Role.FRAMEWORK, **headers)
-    same()
+    yield
     for number, state in enumerate((m.TaskState.TASK_RUNNING, m.TaskState.TASK_FINISHED), 1):
         link.dataReceived(update(framework_id, state, number))
-        same()
+        yield
         acknowledge = {
             "agent_id": {"value": agent_id},
             "task_id": {"value": "t"},
@@ -120,10 +113,83 @@ def test_events_lead_from_one_snapshot_to_the_next(world: MasterWorld) -> None:
             "acknowledge": acknowledge,
         }
         world.request("POST", "/api/v1/scheduler", body, role=Role.FRAMEWORK, **headers)
-        same()
+        yield
     stream.writer.lost("gone")
-    same()
+    yield
     world.request("POST", "/teardown", f"frameworkId={framework_id}".encode())
-    same()
+    yield
     link.dataReceived(agentlink.frame(agentlink.Unregister()))
-    same()
+    yield
+
+
+def test_events_lead_from_one_snapshot_to_the_next(world: MasterWorld) -> None:
+    """After every step a listener knows what a newcomer is told."""
+    listening = operator(world)
+    model = Model(listening.events()[0])
+    for _ in story(world):
+        for event in listening.events():
+            model.hear(event)
+        fresh = operator(world)
+        told = Model(fresh.events()[0])
+        fresh.writer.lost("seen enough")
+        assert vars(model) == vars(told)
+
+
+class ByHand:
+    """Long work that goes on when the test says so; what comes before the snapshot is done."""
+
+    def __init__(self) -> None:
+        self.under_way: list[tuple[Iterator[object], Deferred[None]]] = []
+
+    def take(self, steps: Iterator[object]) -> Deferred[None] | None:
+        """Nothing of a snapshot is taken yet."""
+        if "warm" in getattr(steps, "__qualname__", ""):
+            for _ in steps:
+                pass
+            return None
+        self.under_way.append((steps, Deferred()))
+        return self.under_way[-1][1]
+
+    def go_on(self, number: int, steps: int) -> None:
+        """So many steps of what was begun as that number, or all there are."""
+        taking, _ = self.under_way[number]
+        for _ in islice(taking, steps):
+            pass
+
+    def finish(self) -> None:
+        """All of it."""
+        under_way, self.under_way = self.under_way, []
+        for steps, done in under_way:
+            for _ in steps:
+                pass
+            done.callback(None)
+
+
+def test_a_change_while_a_snapshot_is_put_together_is_told_once(world: MasterWorld) -> None:
+    """Wherever the change falls between two steps, the newcomer knows all and nothing twice."""
+    by_hand, subscriptions = ByHand(), world.service.subscriptions
+    turns = subscriptions._turns
+    happening = story(world)
+    most = 0
+    while True:
+        subscriptions._turns = by_hand  # type: ignore[assignment]  # only `take` is asked of it
+        newcomers = [operator(world) for _ in range(7)]
+        for number in range(7):
+            by_hand.go_on(number, number)
+        ended = next(happening, "over") == "over"
+        by_hand.finish()
+        subscriptions._turns = turns
+        fresh = operator(world)
+        told = Model(fresh.events()[0])
+        for newcomer in newcomers:
+            snapshot, *events = newcomer.events()
+            most = max(most, len(events))
+            model = Model(snapshot)
+            for event in events:
+                model.hear(event)
+            assert vars(model) == vars(told)
+        for one in (fresh, *newcomers):
+            one.writer.lost("seen enough")
+        if ended:
+            break
+    assert most > 1  # the beat, and what was held
