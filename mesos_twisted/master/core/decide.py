@@ -16,6 +16,7 @@ from mesos_twisted.master.core import (
     reconcile,
     tasks,
     weights,
+    wishes,
 )
 from mesos_twisted.master.core.effects import Effect
 from mesos_twisted.master.core.state import Framework, MasterState, Weighing
@@ -89,10 +90,10 @@ def _called(
         reconcile.reconcile_operations(state, framework, call.reconcile_operations, out)
     elif kind is Call.REVIVE:
         roles = () if call.revive is None else call.revive.roles
-        frameworks.revive(state, framework, roles, out)
+        wishes.revive(state, framework, roles, out)
     elif kind is Call.SUPPRESS:
         roles = () if call.suppress is None else call.suppress.roles
-        frameworks.suppress(state, framework, roles, out)
+        wishes.suppress(state, framework, roles, out)
     elif kind is Call.MESSAGE and call.message is not None:
         tasks.message_executor(state, framework, call.message, out)
     elif kind is Call.SHUTDOWN and call.shutdown is not None:
