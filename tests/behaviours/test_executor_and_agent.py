@@ -14,8 +14,6 @@ from test_offers import start_agent
 
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 
 def custom_task(offer: Document, task_id: str, executor: Document) -> Document:
     """A task of that executor."""

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from client import Framework, amounts, task
 
 from mesos_twisted.master.core.allocator.interface import LONGEST_REFUSE_S
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.testing.master_world import World
-
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 
 # Filters
 

@@ -16,8 +16,6 @@ from mesos_twisted.testing.master_world import (
 )
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 
 def known(cluster: RunningCluster, framework: Framework) -> Document | None:
     """The framework as /frameworks lists it, or None."""

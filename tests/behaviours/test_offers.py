@@ -29,8 +29,6 @@ from mesos_twisted.resources.parse import resources_from_text
 from mesos_twisted.testing.master_world import World, events_to
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 
 @dataclass
 class ExtraAgent:

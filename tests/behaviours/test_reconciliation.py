@@ -12,8 +12,6 @@ from test_updates import in_state
 
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 ONLY = {"task_id", "state", "message", "source", "reason", "agent_id", "timestamp"}
 
 

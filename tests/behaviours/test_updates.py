@@ -15,8 +15,6 @@ from mesos_twisted.agent.core.state import Policy
 from mesos_twisted.agent.core.updates import RETRY_MAX_S, RETRY_MIN_S
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 KILLING = (*AWARE, "TASK_KILLING_STATE")
 
 

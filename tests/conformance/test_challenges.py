@@ -8,7 +8,7 @@ import pytest
 
 from mesos_twisted.testing.processes import RunningCluster
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("challenges")]
+pytestmark = pytest.mark.system
 
 READING = {
     "master": (

@@ -17,7 +17,7 @@ from script import INDEX, Run, repeat, request_of
 
 from mesos_twisted.testing.processes import wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("conformance")]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from live import JSON, PROTOBUF, Recorded
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("refusals")]
+pytestmark = pytest.mark.system
 
 V1 = "/api/v1"
 SCHEDULER = "/api/v1/scheduler"

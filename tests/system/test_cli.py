@@ -13,7 +13,7 @@ import pytest
 from mesos_twisted.testing.commands import CommandLine, Done
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.system
 
 LISTS = (
     ("ps", "--all"),

@@ -15,7 +15,7 @@ import pytest
 from mesos_twisted.testing.daemons import any_port
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -25,7 +25,7 @@ from mesos_twisted.security.net.files import read_token_key
 from mesos_twisted.testing.daemons import Daemons, any_port
 from mesos_twisted.testing.scheduler_client import SchedulerClient
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("fuzz")]
+pytestmark = pytest.mark.system
 SEED = 20260
 GROWTH_MB = 100
 JSON, PROTOBUF = "application/json", "application/x-protobuf"

@@ -10,7 +10,7 @@ import pytest
 from mesos_twisted.testing.commands import CommandLine
 from mesos_twisted.testing.processes import RunningCluster
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("limits")]
+pytestmark = pytest.mark.system
 SOFT = 600
 
 

@@ -13,7 +13,7 @@ from mesos_twisted.testing.daemons import Daemons
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.testing.scheduler_client import SchedulerClient
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("recovery")]
+pytestmark = pytest.mark.system
 ENDS = {"zero": "TASK_FINISHED", "seven": "TASK_FAILED", "shot": "TASK_FAILED"}
 TERMINAL = {f"TASK_{end}" for end in "FINISHED FAILED KILLED LOST GONE ERROR DROPPED".split()}
 

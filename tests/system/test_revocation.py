@@ -20,7 +20,7 @@ from mesos_twisted.testing.daemons import Daemons
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.testing.scheduler_client import JSON, SchedulerClient
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("revocation")]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

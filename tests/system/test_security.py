@@ -17,7 +17,7 @@ from mesos_twisted.security.net import authority
 from mesos_twisted.testing.processes import Answer, RunningCluster, wait_until
 from mesos_twisted.testing.scheduler_client import JSON, SchedulerClient
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.system
 CERTIFIED = ("framework", "other", "agent-1", "master", "operator")
 #: Identities in the order of the statuses below; `basic` is the operator by its secret.
 WHO = ("none", *CERTIFIED, "basic")

@@ -15,7 +15,7 @@ import pytest
 from mesos_twisted.testing.browser import Browser
 from mesos_twisted.testing.processes import RunningCluster, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.system
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
