@@ -59,14 +59,16 @@ def _rounds(cluster: BenchCluster, stream: Client) -> dict[str, list[tuple[float
         ours = [cluster.client("framework") for _ in range(CONNECTIONS)]
         theirs = [site.client() for _ in range(CONNECTIONS)]
         wires = {name: ours[0].wire("POST", PATH, c, offers.headers) for name, c in calls.items()}
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            if number:
+                offers.revive()
             live = [ours[0].wire("POST", PATH, body, offers.headers) for body in offers.bodies()]
             figures.setdefault(LIVE, []).append(_load(ours, iter(live), master, 0.0))
-            for name, wire in wires.items():
-                figures.setdefault(name, []).append(_load(ours, repeat(wire), master))
+            # The Site comes between, so that what the declines left to do is not the others'.
             wire = wires["ACKNOWLEDGE"]
             figures.setdefault("Site", []).append(_load(theirs, repeat(wire), site.pid))
-            offers.revive()
+            for name, wire in wires.items():
+                figures.setdefault(name, []).append(_load(ours, repeat(wire), master))
     finally:
         site.end()
     return figures
