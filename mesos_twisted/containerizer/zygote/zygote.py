@@ -210,6 +210,24 @@ def guard_from_oom() -> int:
     return before
 
 
+def locked(socket_path: str) -> bool:
+    """This process alone may serve the socket. One that was just killed may have left its socket
+    and not yet the lock."""
+    lock = os.open(socket_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    for _ in range(200):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            pass
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
+            if probe.connect_ex(socket_path) in (0, errno.EAGAIN):
+                return False
+        time.sleep(0.01)
+    return False
+
+
 def main(argv: list[str]) -> int:
     if len(argv) != 4:
         print("usage: zygote.py SOCKET JOURNAL IDLE_SECONDS", file=sys.stderr)
@@ -220,10 +238,7 @@ def main(argv: list[str]) -> int:
         return 2
     os.umask(0o077)
     os.closerange(3, 4096)
-    lock = os.open(socket_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locked(socket_path):
         return 0  # another one already serves this socket
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)

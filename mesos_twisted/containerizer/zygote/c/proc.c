@@ -40,7 +40,7 @@ int read_stat(pid_t pid, proc *p) {
 static int by_number(const void *a, const void *b) { return ((const proc *)a)->pid - ((const proc *)b)->pid; }
 static proc *lookup(proc *table, size_t n, pid_t pid) {
     proc key = {.pid = pid};
-    return bsearch(&key, table, n, sizeof key, by_number);
+    return n ? bsearch(&key, table, n, sizeof key, by_number) : NULL;
 }
 /* Whose marker the environment of `pid` carries; 0: it could not be read, or is empty just now. */
 static int marked(pid_t pid, task **owner) {

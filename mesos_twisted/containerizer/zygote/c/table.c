@@ -14,6 +14,7 @@ static child *children[CHILD_BUCKETS];
 
 void *need(void *p) { if (!p) { fputs("zygote: out of memory\n", stderr); abort(); } return p; }
 void put(buf *b, const void *p, size_t n) {
+    if (!n) return;
     if (b->n + n > b->cap) { b->cap = (b->n + n) * 2; b->p = need(realloc(b->p, b->cap)); }
     memcpy(b->p + b->n, p, n);
     b->n += n;

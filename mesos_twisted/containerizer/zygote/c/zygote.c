@@ -41,12 +41,25 @@ u64 now_us(void) {
 static u64 now_ms(void) { return now_us() / 1000; }
 static void stop(const char *what) { fprintf(stderr, "zygote: %s: %s\n", what, strerror(errno)); exit(1); }
 
+static int is_served(const char *path) {
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    strcpy(addr.sun_path, path);
+    int served = !connect(fd, (struct sockaddr *)&addr, sizeof addr) || errno == EAGAIN;
+    close(fd);
+    return served;
+}
 static int lock_of(const char *path) {  /* -1: another one already serves this socket */
     char lock[PATH_MAX];
     snprintf(lock, sizeof lock, "%s.lock", path);
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) stop(lock);
-    return flock(fd, LOCK_EX | LOCK_NB) ? -1 : fd;
+    for (int i = 0; i < 200; i++) {  /* one that was just killed may have left its socket and not yet the lock */
+        if (!flock(fd, LOCK_EX | LOCK_NB)) return fd;
+        if (is_served(path)) return -1;
+        usleep(10000);
+    }
+    return -1;
 }
 static int listen_at(const char *path) {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
