@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from bench import processes
@@ -34,7 +35,8 @@ def run(report: Report) -> None:
 async def _short(
     report: Report, cluster: BenchCluster, launcher: Launcher, window: int, tasks: int
 ) -> None:
-    pids = {n: cluster.pid(n) for n in ("master", "agent-1")} | {"launcher": cluster.launcher()}
+    pids = {n: cluster.pid(n) for n in ("master", "agent-1")}
+    pids |= {"launcher": cluster.launcher(), "scheduler": os.getpid()}
     before = {name: processes.cpu(pid) for name, pid in pids.items()}
     began = time.monotonic()
     await launcher.begin("true", tasks, window)
