@@ -71,7 +71,8 @@ class TLSServerFactory:
         self._sweeper: Timer | None = None
         # In the order they began, which is the order they expire in.
         self._handshaking: dict[TLSConnection, None] = {}
-        self._open: set[TLSConnection] = set()
+        # In the order of their handshakes, as `connections` gives them.
+        self._open: dict[TLSConnection, None] = {}
 
     def doStart(self) -> None:
         """Twisted calls this when a port begins to listen."""
@@ -130,7 +131,7 @@ class TLSServerFactory:
         if factory is not None:
             protocol = factory.buildProtocol(connection.getPeer())
         if protocol is not None:
-            self._open.add(connection)
+            self._open[connection] = None
             if self._observer is not None:
                 self._observer.handshake_done(connection.peer_address)
         elif factory is None:
@@ -149,7 +150,7 @@ class TLSServerFactory:
     def closed(self, connection: TLSConnection) -> None:
         """Forgotten."""
         self._settled(connection)
-        self._open.discard(connection)
+        self._open.pop(connection, None)
 
     def _settled(self, connection: TLSConnection) -> None:
         self._handshaking.pop(connection, None)

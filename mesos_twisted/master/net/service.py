@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +47,7 @@ from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.operations import Snapshot
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
+from mesos_twisted.security.net.tls import ContextSource
 from mesos_twisted.transport.http1 import HttpLimits, HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
@@ -77,7 +78,10 @@ class Handshakes:
 
 
 class MasterService:
-    """One master process. `seed` is 32 fresh random bytes; `now` gives epoch seconds."""
+    """One master process. `seed` is 32 fresh random bytes; `now` gives epoch seconds.
+
+    `contexts` are used in place of the flags' certificate files; `host` gives the machine's gauges.
+    """
 
     log = Logger()
 
@@ -91,13 +95,15 @@ class MasterService:
         now: Callable[[], float],
         seed: bytes,
         stop: Stop,
+        contexts: ContextSource | None = None,
+        host: Callable[[], Mapping[str, float]] = host_gauges,
     ) -> None:
         ids, numbers = FreshIds(seed), partial(next, itertools.count(1))
         self.config, self._reactor, self._elector, self._now = config, reactor, elector, now
         self.registry = registry
         self.timers = timers = Timers(reactor)
         turns = Turns(timers)
-        self.trust = trust = setup.trust(config, now)
+        self.trust = trust = setup.trust(config, now, contexts)
         self.facts = setup.facts(config)
         self.metrics = metrics = Metrics(names.MASTER_COUNTERS, names.MASTER_TIMERS)
         self.leadership = Leadership()
@@ -203,7 +209,7 @@ class MasterService:
             turns=turns,
         )
         metrics.group(lambda: gauges(state, now()))
-        metrics.group(host_gauges)
+        metrics.group(host)
         metrics.gauge("registrar/queued_operations", lambda: driver.registry_operations)
         metrics.gauge("registrar/registry_size_bytes", lambda: _size(registry_path(config)))
         self.upkeep = Upkeep(self, timers)

@@ -99,8 +99,10 @@ def authorizer(config: MasterConfig) -> Authorizer:
     return Authorizer(OwnThings(own))
 
 
-def trust(config: MasterConfig, now: Callable[[], float]) -> Trust:
-    """Everything about identity."""
+def trust(
+    config: MasterConfig, now: Callable[[], float], own: ContextSource | None = None
+) -> Trust:
+    """Everything about identity; `own` contexts are used in place of the files'."""
     store = None
     if config.credentials is not None:
         store = CredentialStore(read_credentials(config.credentials).entries, os.urandom(32))
@@ -120,7 +122,7 @@ def trust(config: MasterConfig, now: Callable[[], float]) -> Trust:
         )
 
     return Trust(
-        contexts(config),
+        contexts(config) if own is None else own,
         IdentityCache(Side.CLIENT, config.cluster),
         authorizer(config),
         Realm(authenticator(MASTER_SCHEDULER), config.authenticate_http_frameworks, OPEN_FRAMEWORK),
