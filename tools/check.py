@@ -14,13 +14,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-#: A launcher finds a container's processes by its id wherever they are, and these tests share short
-#: ids: they never run beside each other.
-LAUNCHERS = (
-    "tests/unit/agent/net/test_service_processes.py",
-    "tests/unit/containerizer/test_mesos_processes.py",
-    "tests/unit/containerizer/zygote/test_launcher.py",
-)
 STEPS = (
     ("generated protocol", [sys.executable, "tools/generate_protocol.py", "--check"]),
     ("generated documents", [sys.executable, "tools/generate_docs.py", "--check"]),
@@ -31,14 +24,7 @@ STEPS = (
     ("clients of others", ["tools/clients.sh"]),
     ("browser", ["tools/browser.sh"]),
     ("zookeeper", ["tools/zookeeper.sh"]),
-    ("tests that start launchers", [sys.executable, "-m", "pytest", *LAUNCHERS]),
-    (
-        "tests",
-        [
-            *(sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"),
-            *(f"--ignore={path}" for path in LAUNCHERS),
-        ],
-    ),
+    ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]),
 )
 
 

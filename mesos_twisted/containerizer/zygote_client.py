@@ -31,6 +31,7 @@ _log = Logger()
 _TRIES = 20
 _RETRY_S = 0.05
 _START_EVERY = 4
+_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,9 +335,18 @@ class ZygoteClient:
             )
         if not self._closed and self._connecting is None:
             _log.warn("launcher connection lost, connecting again: {why}", why=reason.value)
-            self.connect().addErrback(
-                lambda failure: _log.error("{problem}", problem=failure.getErrorMessage())
-            )
+            self._connect_again()
+
+    def _connect_again(self) -> None:
+        """Until it succeeds or this client is closed: tasks cannot start without a launcher."""
+        self._retry = None
+        if not self._closed:
+            self.connect().addErrback(self._still_unreachable)
+
+    def _still_unreachable(self, reason: Failure) -> None:
+        _log.error("{problem}", problem=reason.getErrorMessage())
+        if not self._closed:
+            self._retry = self._timers.after(_AGAIN_S, self._connect_again)
 
     def close(self) -> None:
         """The connection is dropped and not made again; launcher and tasks live on."""

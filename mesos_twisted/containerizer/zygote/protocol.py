@@ -30,10 +30,24 @@ decimal text. A container id is 1 to 255 of `A-Za-z0-9._-`. Requests, with their
 - Empty text means: `cwd` the root directory, `stdout`/`stderr` discarded, `uid` no change of user,
   `umask` 022, `nice` as the launcher. `rlimits` is `number:soft:hard,...`, -1 for no limit.
 - The files of a task are opened by the task's user, after the change of user and directory.
-- The launcher sets `MESOS_TWISTED_CONTAINER=<id>` in each task's environment: with parentage and
-  session it tells whose a process is. On DESTROY every process of the task is stopped, then
-  killed, until none is left. What leaves its session, drops its environment and outlives its
-  parents before DESTROY cannot be told apart from a stranger without control groups.
+- The launcher sets `MESOS_TWISTED_CONTAINER=<nonce>:<id>` in each task's environment: with
+  parentage and session it tells whose a process is. The nonce is of the runtime directory, made
+  once and kept in the journal, so that neither another launcher of the host nor a container of
+  the same id elsewhere is taken for ours, and a later launcher knows the processes of this one.
+- On DESTROY every process of the task is stopped, then killed. DESTROYED is said at an instant at
+  which no child of the launcher can be of the task. Every process of a task is below the launcher,
+  which is the reaper of orphans; so however fast one forks and leaves, it is in that list when its
+  parents are gone. What leaves its session, drops its environment and outlives its parents before
+  DESTROY cannot be told apart from a stranger without control groups.
+- When the launcher itself is killed, its tasks live on below another reaper. The next one, started
+  with the same journal, tells the statuses that were seen; it knows live tasks by pid and start
+  time (a number used again is a stranger), and their other processes by the mark, and can signal
+  and destroy them: DESTROYED then means that two looks in a row at the whole host found nobody.
+  How such a task ends cannot be had: it is told as `lost`, never as an exit. A task that had not
+  come to its exec when the launcher died does not run.
+- Without a free descriptor new connections wait, and launches fail at `fork` with EMFILE; what is
+  kept back serves the looks at /proc and the journal. STATS counts `passes` (over the host, for
+  DESTROY) and `turns` (of the loop).
 - FORGET drops what is remembered of an ended task; a live one is refused.
 - States in LIST: starting, running, exited, failed, and after a launcher died itself: orphaned
   (alive, but its status cannot be had) and lost (ended, status unknown; wait-status is -1).

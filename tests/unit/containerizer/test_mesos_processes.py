@@ -222,3 +222,23 @@ def test_launch_is_one_write(world: World) -> None:
     first, second = made.launch(A, SLEEP), made.launch(ContainerId("b"), SLEEP)
     assert world.clients[-1]._number == sent + 2
     assert world.settle(first).running and world.settle(second).running
+
+
+def test_client_tries_until_a_launcher_starts(world: World) -> None:
+    """A launcher that died and cannot be started is tried again, without anyone asking."""
+    again: list[bool] = []
+    starter = world.directory / "starter"
+    program, *rest = world.argv
+    starter.symlink_to(program)
+    world.argv = (str(starter), *rest)
+    client = world.client(lambda *_: None)
+    client._on_reconnected = lambda: again.append(True)
+    world.settle(client.connect())
+    starter.unlink()
+    os.kill(client.pid, 9)
+    world.until(lambda: client._wire is None and client._retry is not None)
+    world.until(lambda: client._connecting is None and client._retry is not None)
+    assert not again
+    starter.symlink_to(program)
+    world.until(lambda: again)
+    world.settle(client.ping())
