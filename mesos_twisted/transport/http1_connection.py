@@ -92,6 +92,7 @@ class HttpConnection:
         "_server",
         "_since",
         "_stream",
+        "_waiting",
         "_write_paused",
         "peer",
         "transport",
@@ -108,6 +109,7 @@ class HttpConnection:
         self._body: PacedBody | None = None
         self._delivering = False
         self._running = False
+        self._waiting = False  # for its slice of a later turn
         self._read_paused = False
         self._write_paused = False
         self._closing = False
@@ -206,13 +208,19 @@ class HttpConnection:
             self._read_paused = True
             self.transport.pauseProducing()  # type: ignore[attr-defined]  # as above: an IPushProducer
 
-    def _run(self) -> None:
-        """Handle what is queued, in order, until one answer has to be waited for."""
-        if self._running:
+    def _run(self, deadline: float | None = None) -> None:
+        """Handle what is queued, in order, until one answer has to be waited for.
+
+        Requests that were sent in one go and take long are not all handled in one turn.
+        """
+        if self._running or self._waiting:
             return
         self._running = True
         queue = self._queue
         done = 0
+        turns = self._server.turns
+        if deadline is None:
+            deadline = turns.at_once()
         try:
             while done < len(queue) and self._busy is None and not self._write_paused:
                 item = queue[done]
@@ -225,6 +233,10 @@ class HttpConnection:
                     self._refuse(item)
                 if self._closing:
                     done = len(queue)
+                elif done < len(queue) and turns.seconds() >= deadline:
+                    self._waiting = True
+                    turns.add(self._go_on)
+                    break
         finally:
             self._running = False
             del queue[:done]
@@ -234,6 +246,12 @@ class HttpConnection:
         if self._read_paused and self.transport is not None:
             self._read_paused = False
             self.transport.resumeProducing()  # type: ignore[attr-defined]  # as above: an IPushProducer
+
+    def _go_on(self, deadline: float) -> None:
+        """The connection's next turn."""
+        self._waiting = False
+        if self.transport is not None and not self._closing:
+            self._run(deadline)
 
     def _handle(self, request: Request) -> None:
         self._busy = request

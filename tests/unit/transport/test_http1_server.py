@@ -14,6 +14,7 @@ from mesos_twisted.transport.http1 import (
     Response,
     StreamResponse,
 )
+from mesos_twisted.turns import AT_ONCE_S
 
 EPOCH = 1_000_000_000.0
 
@@ -409,3 +410,36 @@ def test_a_flood_of_pipelined_requests_pauses_reading():
         deferred.callback(Response(202))
     assert len(waiting) == 101 and rig.transport.producerState == "producing"
     assert rig.take().count(b"202 Accepted") == 101
+
+
+def test_requests_sent_in_one_go_do_not_take_a_turn_for_themselves():
+    """What takes long is answered in slices, all of it and in order."""
+    handled = []
+
+    def slow(req):
+        handled.append(req.path)
+        rig.clock.rightNow += AT_ONCE_S / 2
+        return Response(200, req.path.encode())
+
+    rig = Rig(slow)
+    first = rig.send(b"".join(request(f"/{n}") for n in range(12)))
+    assert handled == ["/0", "/1"] and first.count(b"HTTP/1.1 200") == 2
+    more = rig.send(request("/12"))
+    assert handled == ["/0", "/1"] and more == b""
+    rig.clock.advance(0)
+    assert handled == [f"/{n}" for n in range(13)]
+    assert rig.take().count(b"HTTP/1.1 200") == 11
+
+
+def test_a_connection_that_closes_while_it_waits_is_left_alone():
+    """What it had still to be answered is dropped with it."""
+
+    def slow(req):
+        rig.clock.rightNow += AT_ONCE_S
+        return Response(200)
+
+    rig = Rig(slow)
+    rig.send(request() + request())
+    rig.lose()
+    rig.clock.advance(0)
+    assert not rig.server._connections
