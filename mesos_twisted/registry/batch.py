@@ -6,6 +6,7 @@ two. Pure bookkeeping: the store says when it is idle and writes what `take` giv
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -14,6 +15,9 @@ from mesos_twisted.registry.operations import RegistryOperation, Writes, write
 
 W = TypeVar("W")
 
+#: What a record costs in a write beside its key and value, in bytes; a guess on the high side.
+RECORD_BYTES = 200
+
 
 @dataclass(slots=True)
 class Batch(Generic[W]):
@@ -21,25 +25,39 @@ class Batch(Generic[W]):
 
     writes: Writes = field(default_factory=dict)
     waiting: list[W] = field(default_factory=list)
+    size: int = 0
 
 
 class Batcher(Generic[W]):
-    """Gathers operations until the store takes them."""
+    """Gathers operations until the store takes them.
 
-    __slots__ = ("_next",)
+    With `limit` (bytes) a batch is full before it gets larger; what is asked together stays
+    together, so that a single request may be larger all the same.
+    """
 
-    def __init__(self) -> None:
-        self._next: Batch[W] = Batch()
+    __slots__ = ("_batches", "_limit")
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._batches: deque[Batch[W]] = deque()
 
     def add(self, operations: Sequence[RegistryOperation], waiter: W) -> None:
-        """The operations go into the next write, after those added before."""
+        """The operations go into the next write that has room, after those added before."""
+        writes: Writes = {}
         for operation in operations:
-            write(operation, self._next.writes)
-        self._next.waiting.append(waiter)
+            write(operation, writes)
+        size = sum(
+            RECORD_BYTES + len(key) + len(value or b"") for (_, key), value in writes.items()
+        )
+        if not self._batches or (
+            self._limit is not None and self._batches[-1].size + size > self._limit
+        ):
+            self._batches.append(Batch())
+        batch = self._batches[-1]
+        batch.writes.update(writes)
+        batch.size += size
+        batch.waiting.append(waiter)
 
     def take(self) -> Batch[W] | None:
         """The next write, or None when nobody waits for one."""
-        if not self._next.waiting:
-            return None
-        batch, self._next = self._next, Batch()
-        return batch
+        return self._batches.popleft() if self._batches else None

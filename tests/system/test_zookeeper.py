@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mesos_twisted.testing.suites.election import ElectionSuite
+from mesos_twisted.testing.suites.registry_zookeeper import ZooKeeperRegistrySuite
 from mesos_twisted.testing.suites.zookeeper import ZooKeeperSuite
 from mesos_twisted.testing.zookeeper import RealEnsemble, RealWorld
 
@@ -47,3 +48,7 @@ class TestRealZooKeeper(ZooKeeperSuite):
 
 class TestRealElection(ElectionSuite):
     """Elections in Debian's servers keep the suite's promises."""
+
+
+class TestRealRegistry(ZooKeeperRegistrySuite):
+    """A registry in Debian's servers keeps the suite's promises."""

@@ -15,10 +15,14 @@ PURE_FILES = (
     "units.py",
     "metrics/counters.py",
     "metrics/names.py",
+    "election/membership.py",
     "registry/batch.py",
+    "registry/layout.py",
     "registry/operations.py",
     "zookeeper/jute.py",
+    "zookeeper/errors.py",
     "zookeeper/records.py",
+    "zookeeper/url.py",
     "zookeeper/wire.py",
 )
 #: Names whose call asks the world for something: time, chance, files, the environment.

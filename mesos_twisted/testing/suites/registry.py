@@ -16,6 +16,7 @@ from mesos_twisted.registry.operations import (
     AdmitAgent,
     MarkReachable,
     MarkUnreachable,
+    RegistryOperation,
     RemoveAgent,
     StoreWeights,
 )
@@ -49,61 +50,98 @@ class RegistrySuite:
         """A fresh, empty place."""
         return tmp_path
 
+    def wait(self, deferred: Deferred[T]) -> T:
+        """What it fires with; here it has fired already."""
+        return now(deferred)
+
     def reopened(self, place: Any) -> Any:
-        """What a restart finds."""
-        return now(self.make(place).load())
+        """What a restart finds; it may shut out whoever had loaded before."""
+        registry = self.make(place)
+        found = self.wait(registry.load())
+        self.wait(registry.close())
+        return found
 
     def test_a_new_registry_is_empty(self, tmp_path: Any) -> None:
         """A first start finds nothing and no error."""
-        found = now(self.make(self.place(tmp_path)).load())
+        found = self.wait(self.make(self.place(tmp_path)).load())
         assert (found.agents, found.unreachable, found.gone, found.weights) == ((), {}, {}, {})
 
     def test_admitted_agents_survive(self, tmp_path: Any) -> None:
         """What was applied is found again, whole."""
         place = self.place(tmp_path)
         registry = self.make(place)
-        now(registry.load())
-        now(registry.apply([AdmitAgent(agent("a")), AdmitAgent(agent("b"))]))
-        now(registry.close())
+        self.wait(registry.load())
+        self.wait(registry.apply([AdmitAgent(agent("a")), AdmitAgent(agent("b"))]))
+        self.wait(registry.close())
         assert {info.hostname for info in self.reopened(place).agents} == {"a.example", "b.example"}
 
     def test_an_agent_goes_and_returns(self, tmp_path: Any) -> None:
         """Unreachable and admitted exclude each other."""
         place = self.place(tmp_path)
-        registry = self.make(place)
-        now(registry.load())
-        now(registry.apply([AdmitAgent(agent("a"))]))
-        now(registry.apply([MarkUnreachable(AgentId("a"), 12.5)]))
-        found = self.reopened(place)
+
+        def afterwards(*operations: RegistryOperation) -> Any:
+            registry = self.make(place)
+            self.wait(registry.load())
+            for operation in operations:
+                self.wait(registry.apply([operation]))
+            self.wait(registry.close())
+            return self.reopened(place)
+
+        found = afterwards(AdmitAgent(agent("a")), MarkUnreachable(AgentId("a"), 12.5))
         assert (found.agents, found.unreachable) == ((), {"a": 12.5})
-        now(registry.apply([MarkReachable(agent("a"))]))
-        found = self.reopened(place)
+        found = afterwards(MarkReachable(agent("a")))
         assert (len(found.agents), found.unreachable) == (1, {})
-        now(registry.apply([RemoveAgent(AgentId("a"))]))
-        found = self.reopened(place)
+        found = afterwards(RemoveAgent(AgentId("a")))
         assert (found.agents, found.unreachable) == ((), {})
+
+    def test_odd_names_are_kept(self, tmp_path: Any) -> None:
+        """A role may hold slashes, dots and letters of any kind."""
+        place = self.place(tmp_path)
+        weights = {"a/b": 2.0, "..": 3.0, ".": 4.0, "ä b%2F": 5.0, "*": 6.0}
+        registry = self.make(place)
+        self.wait(registry.load())
+        self.wait(registry.apply([StoreWeights(tuple(weights.items()))]))
+        self.wait(registry.close())
+        assert self.reopened(place).weights == weights
+
+    def test_many_at_once_all_hold(self, tmp_path: Any) -> None:
+        """However they are gathered, each fires, in order, and is found again."""
+        place = self.place(tmp_path)
+        registry = self.make(place)
+        self.wait(registry.load())
+        fired: list[int] = []
+        versions: list[int] = []
+        for number in range(300):
+            done = registry.apply([AdmitAgent(agent(f"n{number}"))])
+            done.addCallback(versions.append)
+            done.addCallback(lambda _, which: fired.append(which), number)
+        self.wait(registry.close())
+        assert fired == list(range(300))
+        assert versions == sorted(versions)
+        assert len(self.reopened(place).agents) == 300
 
     def test_weights_are_merged(self, tmp_path: Any) -> None:
         """A weight that is not named keeps its value."""
         place = self.place(tmp_path)
         registry = self.make(place)
-        now(registry.load())
-        now(registry.apply([StoreWeights((("a", 2.0), ("b", 3.0)))]))
-        now(registry.apply([StoreWeights((("b", 0.5),))]))
+        self.wait(registry.load())
+        self.wait(registry.apply([StoreWeights((("a", 2.0), ("b", 3.0)))]))
+        self.wait(registry.apply([StoreWeights((("b", 0.5),))]))
+        self.wait(registry.close())
         assert self.reopened(place).weights == {"a": 2.0, "b": 0.5}
 
     def test_versions_rise(self, tmp_path: Any) -> None:
         """Each write has its number."""
         registry = self.make(self.place(tmp_path))
-        before = now(registry.load()).version
-        first = now(registry.apply([AdmitAgent(agent("a"))]))
-        second = now(registry.apply([AdmitAgent(agent("b"))]))
+        before = self.wait(registry.load()).version
+        first = self.wait(registry.apply([AdmitAgent(agent("a"))]))
+        second = self.wait(registry.apply([AdmitAgent(agent("b"))]))
         assert before < first < second
 
     def test_a_closed_registry_refuses(self, tmp_path: Any) -> None:
         """Nothing is written after close, and nobody is left waiting."""
         registry = self.make(self.place(tmp_path))
-        now(registry.load())
-        now(registry.close())
+        self.wait(registry.load())
+        self.wait(registry.close())
         with pytest.raises(UnavailableError):
-            now(registry.apply([AdmitAgent(agent("a"))]))
+            self.wait(registry.apply([AdmitAgent(agent("a"))]))
