@@ -242,3 +242,31 @@ def test_client_tries_until_a_launcher_starts(world: World) -> None:
     starter.symlink_to(program)
     world.until(lambda: again)
     world.settle(client.ping())
+
+
+def test_a_killed_launcher_is_told_truthfully(world: World) -> None:
+    """Of what ended unseen no status is made up; what lives on is waited for and can be ended."""
+    suite = TestProcesses()
+    suite.world = world
+    made, _ = suite.fresh()
+    assert isinstance(made, MesosContainerizer)
+    world.clients[-1]._on_reconnected = made.reconcile
+    other = ContainerId("b")
+    for container in (A, other):
+        assert world.settle(made.launch(container, SLEEP)).running
+    ended, lives = made.wait(A), made.wait(other)
+    status = made.status(A)
+    assert status is not None
+    os.kill(world.clients[-1].pid, 9)
+    os.kill(status.pid, 9)
+    termination = world.settle(ended)
+    assert termination is not None and termination.status is None
+    assert termination.message == "The launcher knows nothing of how this container ended"
+    assert not lives.called
+    world.settle(world.clients[-1].connect())
+    assert world.settle(made.kill(other, 15, Scope.LEADER))
+    later = world.settle(lives)
+    assert later is not None and later.status is None
+    for container in (A, other):
+        world.settle(made.destroy(container))
+    assert world.settle(made.usage(other)).processes in (0, None)
