@@ -7,6 +7,7 @@ that gives the command its exit code; see `cli.context`.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from mesos_twisted.cli.settings import Settings
 from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
@@ -55,6 +56,13 @@ class Cluster:
         )
         body = _checked(answer)
         return codec_json.decode(m.MasterResponse, body) if body else m.MasterResponse()
+
+    async def kill_task(self, framework_id: str, task_id: str) -> None:
+        """Ask the leading master to end one task."""
+        body = urlencode({"frameworkId": framework_id, "taskId": task_id}).encode()
+        kind = ("Content-Type", "application/x-www-form-urlencoded")
+        answer = await self.leader.request("POST", "/kill-task", (kind, *self.headers), body)
+        _checked(answer)
 
     async def state(self) -> dict[str, Any]:
         """The master's `/state` document."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from twisted.internet.defer import Deferred
 
-from mesos_twisted.cli.client import Cluster, DeniedError, sandbox
+from mesos_twisted.cli.client import Cluster, sandbox
 from mesos_twisted.cli.context import cluster_options, output_option, with_cluster
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.clock import Timers
@@ -110,32 +110,16 @@ async def pause(timers: Timers, seconds: float) -> None:
 @click.argument("task_id")
 @cluster_options
 def kill(task_id: str, **flags: str | None) -> None:
-    """End a task by ending its framework, when it is the framework's only one.
+    """End a task; its framework hears TASK_KILLED and may start another.
 
-    Mesos lets nobody but its scheduler kill a task; frameworks started by `run` have one task.
+    `framework teardown` ends a framework with all its tasks.
     """
 
     async def work(cluster: Cluster, reactor: Any) -> None:
         found = await cluster.task(task_id)
-        framework_id = found["framework_id"]
-        siblings = [
-            one
-            for one in await cluster.tasks()
-            if one["framework_id"] == framework_id and not is_terminal(m.TaskState(one["state"]))
-        ]
         if is_terminal(m.TaskState(found["state"])):
             raise RefusedError(f"The task {found['id']} has ended already: {found['state']}")
-        if len(siblings) > 1:
-            raise DeniedError(
-                f"The framework {framework_id} has {len(siblings)} live tasks and only its "
-                "scheduler may kill one of them; `framework teardown` would end them all"
-            )
-        await cluster.call(
-            m.MasterCall(
-                type=m.MasterCallType.TEARDOWN,
-                teardown=m.MasterCallTeardown(framework_id=m.FrameworkID(value=framework_id)),
-            )
-        )
+        await cluster.kill_task(found["framework_id"], found["id"])
         click.echo(f"The task {found['id']} is being killed.")
 
     with_cluster(flags, work)

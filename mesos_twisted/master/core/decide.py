@@ -57,6 +57,8 @@ def decide(state: MasterState, event: events.Event) -> list[Effect]:
             frameworks.update(state, event, out)
         case events.TeardownAsked(framework_id, now):
             frameworks.teardown(state, framework_id, now, out)
+        case events.TaskKillAsked():
+            tasks.kill_for_operator(state, event, out)
         case events.WeightsUpdated():
             weights.update(state, event, out)
         case events.WhitelistRead(hostnames):

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from mesos_twisted.errors import Problem
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId, ConnectionId, FrameworkId
+from mesos_twisted.protocol.ids import AgentId, ConnectionId, FrameworkId, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,16 @@ class TeardownAsked:
     """An operator (or the framework itself) ends a framework."""
 
     framework_id: FrameworkId
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKillAsked:
+    """An operator, named by `principal`, ends one task of a framework."""
+
+    framework_id: FrameworkId
+    task_id: TaskId
+    principal: str
     now: float
 
 
@@ -149,6 +159,7 @@ Event: TypeAlias = (
     | SchedulerCalled
     | FrameworkUpdated
     | TeardownAsked
+    | TaskKillAsked
     | AgentSaid
     | AgentLinkClosed
     | RegistryApplied

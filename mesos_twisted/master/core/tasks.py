@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from mesos_twisted.master.core import books, notify, reconcile
 from mesos_twisted.master.core.effects import Effect, SendToAgent
+from mesos_twisted.master.core.events import TaskKillAsked
 from mesos_twisted.master.core.state import Agent, Framework, MasterState, Task
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -142,6 +143,23 @@ def kill(
             framework_id=framework.framework_id, task_id=task_id, kill_policy=call.kill_policy
         )
         out.append(SendToAgent(agent.link, message))
+
+
+def kill_for_operator(state: MasterState, event: TaskKillAsked, out: list[Effect]) -> None:
+    """As if the scheduler had asked, and noted; nothing when the task is not there."""
+    framework = state.frameworks.get(event.framework_id)
+    if framework is None or event.task_id not in framework.tasks:
+        return
+    notify.log(
+        out,
+        "info",
+        "Killing task {task_id} of framework {framework_id}: asked for by {principal}",
+        task_id=event.task_id,
+        framework_id=event.framework_id,
+        principal=event.principal,
+    )
+    call = m.SchedulerCallKill(task_id=m.TaskID(value=event.task_id))
+    kill(state, framework, call, event.now, out)
 
 
 def message_executor(

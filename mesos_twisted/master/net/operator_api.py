@@ -30,8 +30,9 @@ from mesos_twisted.metrics import snapshot
 from mesos_twisted.metrics.counters import Metrics
 from mesos_twisted.protocol import media
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import FrameworkId
+from mesos_twisted.protocol.ids import FrameworkId, TaskId
 from mesos_twisted.protocol.media import Media
+from mesos_twisted.protocol.states import TERMINAL
 from mesos_twisted.resources.roles import check_role
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import METRICS, NOTHING, ObjectRef
@@ -275,6 +276,30 @@ class OperatorApi:
             return refused
         self._handle(ev.TeardownAsked(framework.framework_id, self._now()))
         return Response(200)
+
+    def kill_task(self, framework_id: str, task_id: str, principal: Principal) -> Response:
+        """End one task: 202; 404 when it is not known, 403 when the principal may not, 409 when
+        it has ended or is on an agent that cannot be reached."""
+        framework = self._state.frameworks.get(FrameworkId(framework_id))
+        if framework is None:
+            return text_response(404, "No framework of that id is registered here.")
+        obj = ObjectRef(
+            principal=framework.info.principal, user=framework.info.user, roles=framework.roles
+        )
+        refused = self._refused(principal, Action.KILL_TASK, obj)
+        if refused is not None:
+            return refused
+        task = framework.tasks.get(TaskId(task_id))
+        if task is None and TaskId(task_id) in framework.unreachable:
+            return text_response(409, "The task's agent cannot be reached; try when it is back.")
+        if task is None:
+            return text_response(404, "The framework has no live task of that id.")
+        if task.state in TERMINAL:
+            return text_response(409, f"The task has ended already: {task.state.value}")
+        self._handle(
+            ev.TaskKillAsked(framework.framework_id, task.task_id, str(principal), self._now())
+        )
+        return Response(202)
 
     def set_logging_level(self, level: int, seconds: float, principal: Principal) -> Response:
         """Log more for a while: level 0 is what the flags say, higher ones are debugging."""

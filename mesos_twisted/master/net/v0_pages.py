@@ -102,6 +102,7 @@ class V0Pages:
             "/machine/down": leading(self._writing(_refuse(_MAINTENANCE), "POST")),
             "/machine/up": leading(self._writing(_refuse(_MAINTENANCE), "POST")),
             "/teardown": leading(self._writing(self._teardown, "POST")),
+            "/kill-task": leading(self._writing(self._kill_task, "POST")),
             "/reserve": leading(self._writing(_refuse(_RESERVE), "POST")),
             "/unreserve": leading(self._writing(_refuse(_RESERVE), "POST")),
             "/create-volumes": leading(self._writing(_refuse(_RESERVE), "POST")),
@@ -274,6 +275,13 @@ class V0Pages:
         if not wanted:
             return text_response(400, "Missing 'frameworkId' query parameter in the request body")
         return self._operator.teardown(wanted, principal)
+
+    def _kill_task(self, request: Request, principal: Principal) -> Result:
+        form = request.form()
+        framework_id, task_id = (form.get(name, [""])[0] for name in ("frameworkId", "taskId"))
+        if not framework_id or not task_id:
+            return text_response(400, "Write 'frameworkId' and 'taskId' in the request body.")
+        return self._operator.kill_task(framework_id, task_id, principal)
 
     def _endpoint(self, principal: Principal, path: str) -> Response | None:
         if principal is self._readonly.otherwise or principal is self._readwrite.otherwise:

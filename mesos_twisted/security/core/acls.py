@@ -150,6 +150,9 @@ def parse_acls(text: str | bytes) -> Acls:
             parents[PARENT_ACL_KEYS[key]] = _parse_rules(key, lines, ObjectKind.USERS, "users")
         else:
             raise MalformedError(_unknown(key, [*ACL_KEYS, *PARENT_ACL_KEYS, "permissive"]))
+    if Action.TEARDOWN_FRAMEWORK in rules:
+        # Rules written for Mesos say nothing of our call: who may end all may end one, nobody else.
+        rules.setdefault(Action.KILL_TASK, rules[Action.TEARDOWN_FRAMEWORK])
     return Acls(permissive, rules, parents)
 
 

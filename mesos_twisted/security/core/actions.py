@@ -28,6 +28,7 @@ class Action(enum.Enum):
     REGISTER_FRAMEWORK = "register a framework"
     RUN_TASK = "run a task"
     TEARDOWN_FRAMEWORK = "tear down a framework"
+    KILL_TASK = "kill a task of a framework"
     RESERVE_RESOURCES = "reserve resources"
     UNRESERVE_RESOURCES = "unreserve resources"
     CREATE_VOLUME = "create a persistent volume"
@@ -91,6 +92,8 @@ ACL_KEYS: Final[dict[str, tuple[Action, ObjectKind, str]]] = {
     "register_frameworks": (Action.REGISTER_FRAMEWORK, _R, "roles"),
     "run_tasks": (Action.RUN_TASK, _U, "users"),
     "teardown_frameworks": (Action.TEARDOWN_FRAMEWORK, _P, "framework_principals"),
+    # Ours: Mesos has no such call. A framework kills its own tasks on its stream, unasked.
+    "kill_tasks": (Action.KILL_TASK, _P, "framework_principals"),
     "reserve_resources": (Action.RESERVE_RESOURCES, _R, "roles"),
     "unreserve_resources": (Action.UNRESERVE_RESOURCES, _P, "reserver_principals"),
     "create_volumes": (Action.CREATE_VOLUME, _R, "roles"),

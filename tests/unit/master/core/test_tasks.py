@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mesos_twisted.master.core import events
-from mesos_twisted.master.core.effects import Publish, RequestAllocation
+from mesos_twisted.master.core.effects import Effect, Log, Publish, RequestAllocation
 from mesos_twisted.master.core.state import Agent, Framework
 from mesos_twisted.master.core.tasks import MASTERS_OWN, TRANSITIONS
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId
+from mesos_twisted.protocol.ids import AgentId, TaskId
 from mesos_twisted.protocol.states import TERMINAL
 from mesos_twisted.testing.master_world import (
     World,
@@ -180,6 +180,24 @@ def test_a_kill_of_an_unknown_task_is_answered_like_a_question() -> None:
     assert status.state is State.TASK_UNKNOWN
     assert status.reason is Reason.REASON_RECONCILIATION
     assert status.message == "Reconciliation: Task is unknown"
+
+
+def test_an_operators_kill_is_noted_and_goes_to_the_tasks_agent() -> None:
+    """As the scheduler's own would; the log says who asked. Of a task that is gone, nothing."""
+    world, framework, _ = stage()
+
+    def asked(task_id: str) -> list[Effect]:
+        return world.do(
+            events.TaskKillAsked(framework.framework_id, TaskId(task_id), "ann", world.now)
+        )
+
+    made = asked("t")
+    assert sent_to_agents(made) == [
+        agentlink.KillTask(framework_id=framework.framework_id, task_id="t", kill_policy=None)
+    ]
+    (line,) = [one for one in world.last if isinstance(one, Log)]
+    assert line.level == "info" and dict(line.fields)["principal"] == "ann"
+    assert asked("other") == []
 
 
 def test_a_kill_while_the_agent_is_away_is_repeated() -> None:

@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from mesos_twisted.master.views.pages import SUMMARY_STATES
-from mesos_twisted.protocol import codec_protobuf
+from mesos_twisted.protocol import agentlink, codec_protobuf
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.registry.memory import MemoryRegistry
 from mesos_twisted.registry.operations import RegistryOperation
@@ -152,6 +152,51 @@ def test_teardown(busy: MasterWorld) -> None:
     page = busy.get("/frameworks")[1]
     assert [one["id"] for one in page["completed_frameworks"]] == [framework_id]
     assert page["frameworks"] == []
+
+
+def launched(world: MasterWorld) -> tuple[str, Any]:
+    """A framework with the task `t`, and its agent's link."""
+    link, _, agent_id = world.registered()
+    stream = world.subscribe(failover_timeout=60)
+    framework_id = stream.events()[0]["subscribed"]["framework_id"]["value"]
+    world.clock.advance(0.01)
+    offer = stream.events()[-1]["offers"]["offers"][0]
+    task = {
+        "name": "t",
+        "task_id": {"value": "t"},
+        "agent_id": {"value": agent_id},
+        "command": {"value": "true"},
+        "resources": offer["resources"][:2],
+    }
+    operations = [{"type": "LAUNCH", "launch": {"task_infos": [task]}}]
+    accept = {"offer_ids": [offer["id"]], "operations": operations}
+    body = {"type": "ACCEPT", "framework_id": {"value": framework_id}, "accept": accept}
+    stream_id = stream.headers["Mesos-Stream-Id"]
+    world.request("POST", "/api/v1/scheduler", body, role=Role.FRAMEWORK, mesos_stream_id=stream_id)
+    return framework_id, link
+
+
+def test_an_operator_kills_one_task(world: MasterWorld) -> None:
+    """Nobody else by this page, not even its own framework; nothing is done for a wrong question."""
+    framework_id, link = launched(world)
+    link.transport.records()
+
+    def asked(body: str, **who: Any) -> int:
+        status: int = world.request("POST", "/kill-task", body.encode(), **who).status
+        return status
+
+    good = f"frameworkId={framework_id}&taskId=t"
+    assert asked(good, role=Role.FRAMEWORK) == 403
+    assert asked(good, role=Role.AGENT) == 403
+    assert asked(good, role=None) == 401
+    assert asked("taskId=t") == asked(f"frameworkId={framework_id}") == 400
+    assert asked("frameworkId=x&taskId=t") == asked(f"frameworkId={framework_id}&taskId=x") == 404
+    assert world.request("GET", f"/kill-task?{good}").status == 405
+    assert link.transport.records() == []
+    assert asked(good) == 202
+    (sent,) = link.transport.records()
+    assert isinstance(sent, agentlink.KillTask)
+    assert (sent.framework_id, sent.task_id) == (framework_id, "t")
 
 
 def test_frameworks_see_their_own_only(busy: MasterWorld) -> None:

@@ -223,8 +223,23 @@ def test_the_documented_examples(
         assert rules.allows(value) is rules.allows(value) is allowed
 
 
-def test_there_are_54_keys_and_each_is_accepted() -> None:
-    assert len(ACL_KEYS) + len(PARENT_ACL_KEYS) == 54
+def test_who_may_not_end_a_framework_kills_no_task_of_it() -> None:
+    """Rules written for Mesos do not know of kill_tasks; where it is written, it counts alone."""
+
+    def rules(principal: str, wanted: dict[str, list[str]]) -> list[dict[str, Any]]:
+        return [{"principals": {"values": [principal]}, "framework_principals": wanted}]
+
+    some, nobody = {"values": ["f"]}, {"type": "NONE"}
+    old = {**STRICT, "teardown_frameworks": rules("bob", nobody) + rules("ann", some)}
+    assert not asks(old, Action.KILL_TASK, "bob", "f")
+    assert asks(old, Action.KILL_TASK, "ann", "f") and not asks(old, Action.KILL_TASK, "ann", "g")
+    new = {**old, "kill_tasks": rules("bob", some)}
+    assert asks(new, Action.KILL_TASK, "bob", "f") and not asks(new, Action.KILL_TASK, "bob", "g")
+    assert not asks(new, Action.TEARDOWN_FRAMEWORK, "bob", "f")
+
+
+def test_there_are_54_keys_and_ours_and_each_is_accepted() -> None:
+    assert len(ACL_KEYS) + len(PARENT_ACL_KEYS) == 54 + len({"kill_tasks"})
     assert {action for action, _, _ in ACL_KEYS.values()} == set(Action) - {
         Action.SPEAK_AS_EXECUTOR
     }
