@@ -177,7 +177,7 @@ def launched(world: MasterWorld) -> tuple[str, Any]:
 
 
 def test_an_operator_kills_one_task(world: MasterWorld) -> None:
-    """Nobody else by this page, not even its own framework; nothing is done for a wrong question."""
+    """Nobody else by this page, not even its own framework; a wrong question does nothing."""
     framework_id, link = launched(world)
     link.transport.records()
 
