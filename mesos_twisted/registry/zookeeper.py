@@ -12,8 +12,10 @@ later ones, and the master stops.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, fail
@@ -41,8 +43,9 @@ BATCH_BYTES: Final = 512 * 1024
 _MAX_BYTES: Final = 1000 * 1000
 #: Writes under way at a time.
 DEPTH: Final = 4
-#: Reads under way at a time while loading.
-READS: Final = 1000
+#: Reads under way while loading: so many at a time, and so often.
+READS: Final = 500
+READERS: Final = 4
 
 
 @dataclass(slots=True)
@@ -164,11 +167,21 @@ class ZooKeeperRegistry:
         return [each.children for each in await self._pipelined(self._client.children, nodes)]
 
     async def _pipelined(self, read: Callable[[str], Deferred[T]], nodes: Sequence[str]) -> list[T]:
-        """What is read of each of the nodes, many reads under way at a time."""
+        """What is read of each of the nodes, in their order, many reads under way at a time."""
         results: list[T] = []
-        for start in range(0, len(nodes), READS):
-            part = [f"{self._path}/{node}" for node in nodes[start : start + READS]]
-            results += await self._again(lambda part=part: self._all(read, part))
+        flying: deque[Deferred[list[T]]] = deque()
+        try:
+            for start in range(0, len(nodes), READS):
+                part = [f"{self._path}/{node}" for node in nodes[start : start + READS]]
+                flying.append(Deferred.fromCoroutine(self._again(partial(self._all, read, part))))
+                if len(flying) == READERS:
+                    results += await flying.popleft()
+            while flying:
+                results += await flying.popleft()
+        except MesosError:
+            for each in flying:
+                each.addErrback(lambda failure: None)  # they fail as the first did, which is told
+            raise
         return results
 
     async def _all(self, read: Callable[[str], Deferred[T]], paths: list[str]) -> list[T]:
