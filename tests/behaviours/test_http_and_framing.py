@@ -15,8 +15,6 @@ from client import AWARE, JSON, PROTOBUF, SCHEDULER, Framework, Stream, scalar, 
 
 from mesos_twisted.testing.processes import Answer, RunningCluster, wait_until
 
-pytestmark = pytest.mark.xdist_group("behaviours")
-
 SUBSCRIBE: dict[str, Any] = {
     "type": "SUBSCRIBE",
     "subscribe": {"framework_info": {"user": "root", "name": "raw"}},
