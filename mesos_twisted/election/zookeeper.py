@@ -242,6 +242,11 @@ class ZooKeeperElector:
         self._stopped = False
         self._failures = 0
 
+    @property
+    def node(self) -> str:
+        """The path of our node; of none that ever is, while we have none."""
+        return f"{self._path}/{self._own or PREFIX}"
+
     def start(
         self, candidate: m.MasterInfo, changed: Callable[[m.MasterInfo | None, bool], None]
     ) -> None:

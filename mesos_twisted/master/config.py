@@ -14,9 +14,20 @@ from mesos_twisted.config import (
     PATH,
     PORT,
     TEXT,
+    Kind,
     choice,
     flag,
 )
+from mesos_twisted.zookeeper.url import parse_zk_url, without_credentials
+
+
+def _zk(text: str) -> str:
+    parse_zk_url(text)
+    return text
+
+
+#: Shown without the credentials.
+ZK: Kind[str] = Kind("zk", _zk, without_credentials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +41,23 @@ class MasterConfig:
     advertise_port: int | None = flag(PORT, None, "the port others reach this master at")
     hostname: str | None = flag(TEXT, None, "the host name others reach this master by")
     cluster: str | None = flag(TEXT, None, "the cluster's name, shown in the state")
+    zk: str | None = flag(
+        ZK, None, "the ensemble that elects the leader: zk://[user:password@]host:port,…/path"
+    )
+    zk_session_timeout: float = flag(
+        DURATION, 6.0, "silence after which ZooKeeper takes the leadership away"
+    )
+    zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by this master's certificate")
+    zk_acl: str | None = flag(
+        TEXT, None, "who may write our nodes: scheme:identity;… (unset: its maker)"
+    )
     registry: str = flag(
-        choice("sqlite", "in_memory"), "sqlite", "where admitted agents and weights are kept"
+        choice("replicated_log", "sqlite", "in_memory"),
+        "replicated_log",
+        "where admitted agents and weights are kept: with --zk in ZooKeeper, else in SQLite",
+    )
+    registry_zk_path: str | None = flag(
+        TEXT, None, "the registry's path in ZooKeeper (unset: that of --zk and _registry)"
     )
     tls_cert_file: str | None = flag(PATH, None, "this master's certificate, with its chain (PEM)")
     tls_key_file: str | None = flag(PATH, None, "the certificate's private key (PEM)")
@@ -126,7 +152,6 @@ WITHOUT_EFFECT = {
     "ip_discovery_command": "set --ip",
     "master_contender": "C++ modules cannot be loaded",
     "master_detector": "C++ modules cannot be loaded",
-    "zk_session_timeout": "this master runs without ZooKeeper",
     "allocator_agent_recovery_factor": "offers never wait for returning agents",
     "allocator_recovery_timeout": "offers never wait for returning agents",
     "max_executors_per_agent": "an agent's executors are not limited",
@@ -137,7 +162,6 @@ REFUSED = {
     "firewall_rules": "no path can be switched off; set --acls, which refuse by principal",
     "rate_limits": "calls are not limited by principal; leave it out, what one connection may hold "
     "is bounded by --max_scheduler_body and --max_stream_buffer",
-    "zk": "this master runs without ZooKeeper, as the only one; leave it out",
 }
 
 ALIASES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import time
@@ -13,18 +14,17 @@ from twisted.logger import Logger
 from mesos_twisted.clock import Timers
 from mesos_twisted.collector import Collector
 from mesos_twisted.descriptors import raise_limit
-from mesos_twisted.election.standalone import StandaloneElector
 from mesos_twisted.errors import MesosError
 from mesos_twisted.logs import Logging
 from mesos_twisted.master.config import MasterConfig
-from mesos_twisted.master.net import setup
+from mesos_twisted.master.net import coordination, setup
 from mesos_twisted.master.net.service import MasterService, registry_path
 from mesos_twisted.registry.interfaces import Registry
-from mesos_twisted.registry.memory import MemoryRegistry
 from mesos_twisted.registry.sqlite import SqliteRegistry, ThreadWorker
 from mesos_twisted.systemd import LoopWatch, Notifier
 
 _log = Logger()
+_chance = random.SystemRandom().random
 #: Seconds between looks at how late the reactor is: a thousand of them, kept, are 100 seconds.
 LAG_EVERY_S = 0.1
 
@@ -58,15 +58,18 @@ class _Process:
         self._frozen = False
         self._notifier = Notifier(os.environ)
         self._timers = Timers(reactor)
+        contexts = setup.contexts(config)
+        elector, registry = coordination.parts(config, reactor, contexts, _chance, _embedded)
         self._service = MasterService(
             config,
             reactor,
-            _registry(config, reactor),
-            StandaloneElector(),
+            registry,
+            elector,
             logging,
             time.time,
             os.urandom(32),
             self.end,
+            contexts,
         )
         self._service.driver.ports.logs = logging.writes
         metrics = self._service.metrics
@@ -138,7 +141,5 @@ class _Process:
         self._serving()
 
 
-def _registry(config: MasterConfig, reactor: Any) -> Registry:
-    if config.registry == "in_memory":
-        return MemoryRegistry()
+def _embedded(config: MasterConfig, reactor: Any) -> Registry:
     return SqliteRegistry(registry_path(config), ThreadWorker(reactor))

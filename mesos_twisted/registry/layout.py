@@ -94,7 +94,10 @@ class Nodes:
         return operations
 
 
-def base_nodes(path: str, acl: tuple[r.Acl, ...]) -> list[Operation]:
-    """What a new registry begins with, below its path, which is there."""
+def base_nodes(path: str, acl: tuple[r.Acl, ...], there: Iterable[str]) -> list[Operation]:
+    """What a registry begins with below its path, without the names that are there already."""
     nodes = {"meta": META, "epoch": b"", "version": b"", **dict.fromkeys(TABLES, b"")}
-    return [r.Create(f"{path}/{name}", data, acl) for name, data in nodes.items()]
+    known = set(there)
+    return [
+        r.Create(f"{path}/{name}", data, acl) for name, data in nodes.items() if name not in known
+    ]

@@ -114,11 +114,14 @@ class ZooKeeperRegistry:
         client, path = self._client, self._path
         await client.sync("/")
         await make_path(client, path, self._acl)
-        try:
-            await client.multi(base_nodes(path, self._acl))
-        except TransactionError as error:
-            if error.code != r.Code.NODE_EXISTS:
-                raise
+        there = (await client.children(path)).children
+        missing = base_nodes(path, self._acl, there)
+        if missing:
+            try:
+                await client.multi(missing)
+            except TransactionError as error:
+                if error.code != r.Code.NODE_EXISTS:
+                    raise
         check_meta(path, (await self._get("meta")).data)
 
     async def _take_over(self) -> int:

@@ -57,6 +57,15 @@ def parse_zk_url(text: str) -> ZkUrl:
     return ZkUrl(hosts, path, Secret(credentials.encode()) if at else None)
 
 
+def without_credentials(text: str) -> str:
+    """The text as it may be shown; any other text than such a URL stays as it is."""
+    if not is_zk_url(text):
+        return text
+    servers, slash, path = text.strip()[len(SCHEME) :].partition("/")
+    _, at, servers = servers.rpartition("@")
+    return f"{SCHEME}{'…@' if at else ''}{servers}{slash}{path}"
+
+
 def check_path(path: str) -> str:
     """The path, if ZooKeeper would take it and it is not the root. Raises MalformedError."""
     parts = path.split("/")

@@ -45,6 +45,7 @@ from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, FreshIds
 from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.operations import Snapshot
+from mesos_twisted.registry.zookeeper import ZooKeeperRegistry
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
 from mesos_twisted.security.net.tls import ContextSource
@@ -211,7 +212,7 @@ class MasterService:
         metrics.group(lambda: gauges(state, now()))
         metrics.group(host)
         metrics.gauge("registrar/queued_operations", lambda: driver.registry_operations)
-        metrics.gauge("registrar/registry_size_bytes", lambda: _size(registry_path(config)))
+        metrics.gauge("registrar/registry_size_bytes", lambda: _size(registry, config))
         self.upkeep = Upkeep(self, timers)
         self._stop = stop
         self._stopping: Deferred[None] | None = None
@@ -335,9 +336,11 @@ def registry_path(config: MasterConfig) -> str:
     return str(Path(config.work_dir) / "registry.sqlite")
 
 
-def _size(path: str) -> int:
+def _size(registry: Registry, config: MasterConfig) -> int:
+    if isinstance(registry, ZooKeeperRegistry):
+        return registry.size_bytes
     try:
-        return os.stat(path).st_size
+        return os.stat(registry_path(config)).st_size
     except OSError:
         # Not kept in a file, or not yet.
         return 0

@@ -22,6 +22,7 @@ from mesos_twisted.master.config import MasterConfig
 from mesos_twisted.master.core.allocator.interface import Allocator, AllocatorOptions, Sorter
 from mesos_twisted.master.core.allocator.regexes import RegexLimits
 from mesos_twisted.master.core.state import MASTER_CAPABILITIES, Policy
+from mesos_twisted.master.net import coordination
 from mesos_twisted.master.net.gate import OPEN_FRAMEWORK, OPEN_OPERATOR, Realm
 from mesos_twisted.master.net.policies import make_allocator
 from mesos_twisted.master.views.facts import Facts
@@ -68,6 +69,7 @@ def check(config: MasterConfig) -> bool:
     allocator(config)
     weights(config)
     master_info(config, "check", config.port)
+    coordination.check(config)
     contexts(config)
     if config.credentials is not None:
         read_credentials(config.credentials)

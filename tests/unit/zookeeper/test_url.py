@@ -6,7 +6,7 @@ import pytest
 
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.security.core.secret import Secret
-from mesos_twisted.zookeeper.url import ZkUrl, is_zk_url, parse_zk_url
+from mesos_twisted.zookeeper.url import ZkUrl, is_zk_url, parse_zk_url, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,11 @@ def test_a_password_is_never_shown(rest: str) -> None:
     except MalformedError as error:
         said = str(error)
     assert "hunter2" not in said
+    assert "hunter2" not in without_credentials(f"zk://user:hunter2@{rest}")
+
+
+def test_what_is_shown_is_otherwise_the_same() -> None:
+    """An operator recognizes the flag."""
+    assert without_credentials("zk://u:p@a:1,b:2/m") == "zk://…@a:1,b:2/m"
+    assert without_credentials("zk://a:1/m") == "zk://a:1/m"
+    assert without_credentials("host:5050") == "host:5050"
