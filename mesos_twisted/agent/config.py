@@ -14,16 +14,27 @@ from mesos_twisted.config import (
     PATH,
     PORT,
     TEXT,
+    Kind,
     choice,
     flag,
 )
+from mesos_twisted.zookeeper.url import without_credentials
+
+#: Shown without a ZooKeeper URL's credentials.
+MASTERS: Kind[str] = Kind("text", str, without_credentials)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
     """What an operator can set on an agent."""
 
-    master: str | None = flag(TEXT, None, "where the masters are: host:port[,host:port…]")
+    master: str | None = flag(
+        MASTERS, None, "where the masters are: host:port[,host:port…] or zk://host:port,…/path"
+    )
+    zk_session_timeout: float = flag(
+        DURATION, 6.0, "silence after which ZooKeeper's word on the leader counts no more"
+    )
+    zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by this agent's certificate")
     work_dir: str = flag(PATH, "/var/lib/mesos/agent", "sandboxes, checkpoints and caches")
     runtime_dir: str = flag(PATH, "/var/run/mesos", "the launcher's socket and journal")
     ip: str = flag(TEXT, "127.0.0.1", "the IP address to listen on")
@@ -129,7 +140,6 @@ WITHOUT_EFFECT = {
     "container_logger": "output is always rotated by size",
     "ip_discovery_command": "set --ip",
     "master_detector": "set --master",
-    "zk_session_timeout": "this agent runs without ZooKeeper",
     "http_command_executor": "command tasks need no executor process",
     "frameworks_home": "relative executor paths are not rewritten",
     "hadoop_home": "only file, http and https are fetched",

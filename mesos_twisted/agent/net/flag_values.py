@@ -21,6 +21,7 @@ from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.resources.attributes import Attributes, parse_attributes
 from mesos_twisted.resources.roles import check_role
 from mesos_twisted.security.core.acls import parse_acls
+from mesos_twisted.zookeeper.url import is_zk_url, parse_zk_url
 
 #: In the runtime directory, where no other place is set.
 DOMAIN_SOCKET_NAME = "agent.sock"
@@ -68,9 +69,12 @@ def _acls(config: AgentConfig) -> None:
 
 
 def masters(config: AgentConfig) -> tuple[tuple[str, int], ...]:
-    """Hosts and ports of `--master`."""
+    """Hosts and ports of `--master`; none where ZooKeeper tells them."""
     text = require(config, "master", "host:port of the masters")
     try:
+        if is_zk_url(text):
+            parse_zk_url(text)
+            return ()
         return parse_masters(text)
     except MalformedError as error:
         raise MalformedError(f"Bad value for --master: {error}") from None

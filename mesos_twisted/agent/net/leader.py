@@ -1,13 +1,15 @@
 """Where the masters may be, and which one is tried next.
 
-For now the candidates are the hosts and ports of `--master`, tried in turn: a master that does not
-lead closes the link. A detector that knows the leader gives a list of one.
+The candidates are the hosts and ports of `--master`, tried in turn (a master that does not lead
+closes the link), or the one that ZooKeeper says leads: see `election.leader.LeaderWatch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
 
 from mesos_twisted.errors import MalformedError
 
@@ -16,6 +18,12 @@ DEFAULT_PORT = 5050
 
 class MasterSource(Protocol):
     """Says where to connect."""
+
+    def start(self, changed: Callable[[], object]) -> None:
+        """From now on `changed()` is called when the candidates are others."""
+
+    def stop(self) -> Deferred[None]:
+        """Fires when nothing is left."""
 
     def candidates(self) -> Sequence[tuple[str, int]]:
         """Hosts and ports, the likeliest first; empty while nobody is known to lead."""
@@ -26,6 +34,13 @@ class FixedMasters:
 
     def __init__(self, addresses: Sequence[tuple[str, int]]) -> None:
         self._addresses = tuple(addresses)
+
+    def start(self, changed: Callable[[], object]) -> None:
+        """They never change."""
+
+    def stop(self) -> Deferred[None]:
+        """There is nothing to end."""
+        return succeed(None)
 
     def candidates(self) -> Sequence[tuple[str, int]]:
         """All of them, in the order given."""
@@ -42,7 +57,9 @@ def parse_masters(text: str) -> tuple[tuple[str, int], ...]:
 
 def _address(text: str) -> tuple[str, int]:
     if "://" in text:
-        raise MalformedError(f"'{text}' is not supported as --master; write host:port")
+        raise MalformedError(
+            f"'{text}' is not supported as --master; write host:port or zk://host:port,…/path"
+        )
     host, colon, port = text.rpartition(":")
     if (text.startswith("[") and text.endswith("]")) or not colon:
         host, port = text, str(DEFAULT_PORT)

@@ -190,6 +190,7 @@ class MasterLink:
     def start(self) -> None:
         """Look for the leader."""
         self._running = True
+        self._masters.start(self._leader_changed)
         self._connect()
 
     def stop(self) -> None:
@@ -276,6 +277,21 @@ class MasterLink:
         self._attempt += 1
         self._turn += 1
         self._retry = self._timers.after(wait_s, self._connect)
+
+    def _leader_changed(self) -> None:
+        """Another master leads: whoever we speak with, or wait for, is the wrong one."""
+        if not self._running or not self._masters.candidates():
+            return
+        self._attempt = 0
+        if self._current is not None:
+            self._current.drop("another master leads")
+        elif self._connector is not None:
+            self._connector.disconnect()
+        else:
+            if self._retry is not None:
+                self._retry.cancel()
+            # Not all agents in the same moment.
+            self._retry = self._timers.after(RETRY_S * self._jitter(), self._connect)
 
     def _handshake_failed(self, reason: HandshakeFailure, sentence: str) -> None:
         self.failed(f"the TLS handshake failed: {sentence}")

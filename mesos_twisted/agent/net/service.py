@@ -38,7 +38,7 @@ from mesos_twisted.agent.net.executor_auth import ExecutorAuth
 from mesos_twisted.agent.net.fetcher import Fetcher
 from mesos_twisted.agent.net.fetcher_cache import FetchCache
 from mesos_twisted.agent.net.housekeeping import Housekeeping
-from mesos_twisted.agent.net.leader import FixedMasters, MasterSource
+from mesos_twisted.agent.net.leader import MasterSource
 from mesos_twisted.agent.net.master_link import MasterLink
 from mesos_twisted.agent.net.operator_api import AgentPages, Guard, canonical
 from mesos_twisted.agent.net.operator_v1 import OperatorCalls
@@ -94,7 +94,7 @@ class AgentService:
         self._connections = itertools.count(1)
         self._ended = ended
         self._set_level = set_level
-        self._masters = masters or FixedMasters(flag_values.masters(config))
+        self._masters = masters or setup.masters(config, reactor, self.trust.contexts, _jitter)
         built = posix_containerizer(
             reactor,
             reactor,
@@ -339,6 +339,7 @@ class AgentService:
             self._containers.stop()
             self._house.stop()
             self._link.stop()
+        await self._masters.stop()
         listeners = list(self._listeners)
         listeners += self._endpoint.listeners
         await stop_gracefully(listeners, self._servers, _STOP_S)

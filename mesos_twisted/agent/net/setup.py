@@ -11,13 +11,16 @@ import pwd
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mesos_twisted import MESOS_VERSION
 from mesos_twisted.agent.config import AgentConfig
 from mesos_twisted.agent.core.state import Policy
 from mesos_twisted.agent.net import flag_values
+from mesos_twisted.agent.net.leader import FixedMasters, MasterSource
 from mesos_twisted.agent.net.resources_auto import completed
 from mesos_twisted.config import require
+from mesos_twisted.election.leader import watch_zookeeper
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.resources.attributes import attributes_to_messages
 from mesos_twisted.security.core.acls import parse_acls
@@ -32,6 +35,7 @@ from mesos_twisted.security.net.http_auth import (
     Authenticator,
 )
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+from mesos_twisted.zookeeper.url import is_zk_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,21 @@ def check(config: AgentConfig) -> bool:
     if config.jwt_secret_key is not None:
         read_token_key(config.jwt_secret_key)
     return True
+
+
+def masters(
+    config: AgentConfig, reactor: Any, contexts: ContextSource, jitter: Callable[[], float]
+) -> MasterSource:
+    """Who `--master` names, or whom ZooKeeper does."""
+    if config.master is None or not is_zk_url(config.master):
+        return FixedMasters(flag_values.masters(config))
+    return watch_zookeeper(
+        reactor,
+        config.master,
+        jitter,
+        contexts if config.zk_tls else None,
+        config.zk_session_timeout,
+    )
 
 
 def contexts(config: AgentConfig) -> ContextSource:

@@ -1,0 +1,111 @@
+"""The leader's address, kept current, for those who connect to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+
+from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.election.interfaces import Detector
+from mesos_twisted.election.membership import address_of
+from mesos_twisted.election.zookeeper import ZooKeeperDetector
+from mesos_twisted.errors import UnavailableError
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.zookeeper.net.ensemble import ClientContexts, Ensemble
+from mesos_twisted.zookeeper.url import parse_zk_url
+
+_log = Logger()
+
+#: How long a session of those who only watch lasts without a word, unless told otherwise.
+SESSION_S = 6.0
+
+
+class LeaderWatch:
+    """What a detector told last. Passes as an agent's `MasterSource`."""
+
+    def __init__(self, detector: Detector, timers: Timers, where: str) -> None:
+        """`where` names the detector's place, for sentences."""
+        self._detector = detector
+        self._timers = timers
+        self._where = where
+        self._leader: tuple[str, int] | None = None
+        self._changed: Callable[[], object] = lambda: None
+        self._waiting: dict[Deferred[tuple[str, int]], Timer] = {}
+        self._started = False
+
+    def start(self, changed: Callable[[], object] = lambda: None) -> None:
+        """Begin to watch; `changed()` is called when the leader is another. Twice is harmless."""
+        self._changed = changed
+        if not self._started:
+            self._started = True
+            self._detector.start(self._heard)
+
+    def stop(self) -> Deferred[None]:
+        """Fires when nothing is left; who waits for a leader hears that there is none."""
+        for each, timer in tuple(self._waiting.items()):
+            timer.cancel()
+            del self._waiting[each]
+            each.errback(self._none())
+        return self._detector.stop() if self._started else succeed(None)
+
+    def candidates(self) -> Sequence[tuple[str, int]]:
+        """Host and port of the leader; empty while nobody is known to lead."""
+        return () if self._leader is None else (self._leader,)
+
+    def find(self, timeout_s: float) -> Deferred[tuple[str, int]]:
+        """The leader, now or once there is one. Fails with UnavailableError after so long."""
+        self.start(self._changed)
+        if self._leader is not None:
+            return succeed(self._leader)
+        if timeout_s <= 0:
+            return fail(self._none())
+        done: Deferred[tuple[str, int]] = Deferred(lambda each: self._forget(each))
+        self._waiting[done] = self._timers.after(timeout_s, self._too_late, done)
+        return done
+
+    def _heard(self, info: m.MasterInfo | None) -> None:
+        leader = None if info is None else address_of(info)
+        if leader == self._leader:
+            return
+        self._leader = leader
+        if leader is not None:
+            _log.info("The leading master is {host}:{port}", host=leader[0], port=leader[1])
+            for each, timer in tuple(self._waiting.items()):
+                timer.cancel()
+                del self._waiting[each]
+                each.callback(leader)
+        else:
+            _log.info("No leading master is known")
+        self._changed()
+
+    def _too_late(self, done: Deferred[tuple[str, int]]) -> None:
+        del self._waiting[done]
+        done.errback(self._none())
+
+    def _forget(self, done: Deferred[tuple[str, int]]) -> None:
+        timer = self._waiting.pop(done, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _none(self) -> UnavailableError:
+        return UnavailableError(f"No leading master is known at {self._where}")
+
+
+def watch_zookeeper(
+    reactor: Any,
+    text: str,
+    jitter: Callable[[], float],
+    contexts: ClientContexts | None = None,
+    session_timeout_s: float = SESSION_S,
+) -> LeaderWatch:
+    """The leader of the election at a `zk://` URL; `contexts` when ZooKeeper speaks TLS.
+
+    Not started yet. Raises MalformedError for a bad URL.
+    """
+    url = parse_zk_url(text)
+    ensemble = Ensemble(reactor, url, session_timeout_s, jitter, contexts)
+    detector = ZooKeeperDetector(ensemble.client, url.path, Timers(reactor))
+    return LeaderWatch(detector, Timers(reactor), str(url))
