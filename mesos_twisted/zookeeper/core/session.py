@@ -315,9 +315,10 @@ class Session:
             if now < link.deadline:
                 return []
             return self._give_up(now, "the server did not answer in time")
-        if now - link.heard_at >= self.timeout_s * 2 / 3:
+        # Added as in `deadline`: rounded otherwise, it would do nothing when it is woken then.
+        if now >= link.heard_at + self.timeout_s * 2 / 3:
             return self._give_up(now, f"nothing was heard for {now - link.heard_at:.1f} s")
-        if now - link.wrote_at >= self.timeout_s / 3:
+        if now >= link.wrote_at + self.timeout_s / 3:
             link.wrote_at = now
             link.pings.append(now)
             return [e.Write(wire.frame(jute.encode_request(r.XID_PING, r.Ping())))]

@@ -183,6 +183,17 @@ def test_pings_keep_it() -> None:
     assert session.expires_at == 8.0
 
 
+def test_it_acts_at_its_deadline_whatever_the_rounding() -> None:
+    """Woken at exactly that time it moves it on, or its timer would never rest."""
+    for began in range(1, 200):
+        session = connected()
+        call(session, r.Exists("/"), began / 197)
+        deadline = session.deadline
+        assert deadline is not None
+        session.handle(e.Ticked(deadline))
+        assert session.deadline is None or session.deadline > deadline
+
+
 def test_a_silent_server_is_left() -> None:
     """After two thirds of the time-out."""
     session = connected()
