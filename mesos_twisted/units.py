@@ -68,3 +68,29 @@ def format_bytes(size: int) -> str:
         if size and size % factor == 0:
             return f"{size // factor}{name}"
     return f"{size}B"
+
+
+def parse_rate(text: str) -> float:
+    """Seconds between two of what `1/10mins` allows one of in ten minutes.
+
+    Raises MalformedError.
+    """
+    number, _, duration = text.strip().partition("/")
+    count = int(number) if number.isascii() and number.isdigit() else 0
+    if not count or not duration:
+        raise MalformedError(f"'{text}' is not a rate; write a number and a time: 1/10mins")
+    seconds = parse_duration(duration)
+    if not seconds > 0:
+        raise MalformedError(f"The time of the rate '{text}' must be above zero")
+    return seconds / count
+
+
+def parse_percentage(text: str) -> float:
+    """`25%` (or `25`) as 0.25. Raises MalformedError for what is not from 0 to 100."""
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise MalformedError(f"'{text}' is not a percentage from 0% to 100%")
+    return percent / 100

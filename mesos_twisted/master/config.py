@@ -101,12 +101,25 @@ class MasterConfig:
     agent_ping_timeout: float = flag(DURATION, 15.0, "time an agent has to answer a ping")
     max_agent_ping_timeouts: int = flag(INT, 5, "missed pings after which an agent is unreachable")
     agent_reregister_timeout: float = flag(DURATION, 600.0, "time agents have to return")
+    agent_removal_rate_limit: str | None = flag(
+        TEXT, None, "agents marked unreachable in a time at most, as 1/10mins; unset: no limit"
+    )
+    recovery_agent_removal_limit: str = flag(
+        TEXT, "100%", "more agents than this missing after a failover stop the master"
+    )
     max_completed_frameworks: int = flag(INT, 50, "finished frameworks kept for display")
     max_completed_tasks_per_framework: int = flag(INT, 1000, "finished tasks kept for each")
     max_unreachable_tasks_per_framework: int = flag(INT, 1000, "unreachable tasks kept for each")
     max_operator_event_stream_subscribers: int = flag(INT, 1000, "open operator streams; oldest go")
     publish_per_framework_metrics: bool = flag(BOOL, True, "count calls and events by framework")
     registry_fetch_timeout: float = flag(DURATION, 60.0, "time to read the registry at start")
+    registry_gc_interval: float = flag(DURATION, 900.0, "time between looks for agents to forget")
+    registry_max_agent_age: float = flag(
+        DURATION, 14 * 86400.0, "unreachable and gone agents are forgotten after this"
+    )
+    registry_max_agent_count: int = flag(
+        INT, 102_400, "unreachable agents, and gone ones, remembered at most"
+    )
     registry_store_timeout: float = flag(DURATION, 20.0, "time for one write of the registry")
     max_scheduler_body: int = flag(BYTES, 5 << 20, "largest body of a scheduler call")
     max_operator_body: int = flag(BYTES, 1 << 20, "largest body of any other request")
@@ -123,11 +136,6 @@ class MasterConfig:
 
 #: Flags of Mesos that are accepted and do nothing here.
 WITHOUT_EFFECT = {
-    "recovery_agent_removal_limit": "removals are not limited yet",
-    "agent_removal_rate_limit": "removals are not limited yet",
-    "registry_max_agent_count": "lost agents are remembered for good",
-    "registry_max_agent_age": "lost agents are remembered for good",
-    "registry_gc_interval": "lost agents are remembered for good",
     "quorum": "there is no replicated log; ZooKeeper or SQLite keeps the registry",
     "log_auto_initialize": "there is no replicated log to initialize",
     "registry_strict": "the registry is always strict",

@@ -69,6 +69,8 @@ class Reregister(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag
     executors: tuple[LinkExecutor, ...] = ()
     tasks: tuple[m.Task, ...] = ()
     completed: tuple[LinkCompletedFramework, ...] = ()
+    #: Frameworks that have not acknowledged all updates, whether or not they have anything here.
+    owing: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
 
@@ -107,13 +109,19 @@ class ExecutorMessage(LinkMessage, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Registered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="registered"):
-    """The agent is admitted under this id."""
+    """The agent is admitted under this id.
+
+    `epoch` counts the masters that led by the registry `registry_id`: an agent that has followed a
+    later one of the same registry refuses this one. Without an id there is nothing to compare.
+    """
 
     agent_id: str
     master_id: str
     ping_timeout_s: float
     master_version: str = ""
     master_hostname: str = ""
+    registry_id: str = ""
+    epoch: int = 0
 
 
 class Reregistered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="reregistered"):
@@ -127,6 +135,8 @@ class Reregistered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, t
     master_hostname: str = ""
     unknown: tuple[tuple[str, str], ...] = ()
     removed: tuple[str, ...] = ()
+    registry_id: str = ""
+    epoch: int = 0
 
 
 class Ping(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):

@@ -1,7 +1,8 @@
 """What can be asked of a registry, as values, and what each does to its tables.
 
 Pure: an operation becomes writes of (table, key) -> value, where None deletes. Every store keeps
-the same four tables, so all of them agree on what an operation means.
+the same tables, so all of them agree on what an operation means. A record is replaced whole or left
+alone, never rewritten from what was understood of it: what a newer release added to one stays.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ AGENTS: Final = "agents"
 UNREACHABLE: Final = "unreachable"
 GONE: Final = "gone"
 WEIGHTS: Final = "weights"
-TABLES: Final = (AGENTS, UNREACHABLE, GONE, WEIGHTS)
+#: One record, of the same key: whose registry it is and who leads.
+MASTER: Final = "master"
+TABLES: Final = (AGENTS, UNREACHABLE, GONE, WEIGHTS, MASTER)
 
 #: (table, key) -> the record's bytes, or None to delete it.
 Writes: TypeAlias = dict[tuple[str, str], bytes | None]
@@ -29,6 +32,26 @@ Writes: TypeAlias = dict[tuple[str, str], bytes | None]
 _DOUBLE = struct.Struct(">d")
 _encoder = msgspec.msgpack.Encoder()
 _agents = msgspec.msgpack.Decoder(m.AgentInfo)
+
+
+class LeaderRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who leads. `registry_id` is the id of the first master that ever did; `epoch` counts them."""
+
+    registry_id: str
+    epoch: int
+    master: m.MasterInfo
+
+
+_leader = msgspec.msgpack.Decoder(LeaderRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """This master leads from now on; a leader's first write."""
+
+    registry_id: str
+    epoch: int
+    master: m.MasterInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +84,22 @@ class MarkReachable:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkGone:
+    """The agent never comes back: an operator says so."""
+
+    agent_id: AgentId
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Agents lost so long ago, or so many, that they are forgotten."""
+
+    unreachable: tuple[AgentId, ...] = ()
+    gone: tuple[AgentId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoreWeights:
     """Role weights that survive the master."""
 
@@ -68,19 +107,37 @@ class StoreWeights:
 
 
 RegistryOperation: TypeAlias = (
-    AdmitAgent | RemoveAgent | MarkUnreachable | MarkReachable | StoreWeights
+    AdmitAgent
+    | RemoveAgent
+    | MarkUnreachable
+    | MarkReachable
+    | MarkGone
+    | Prune
+    | StoreWeights
+    | Lead
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a registry holds; `version` counts its writes. Times are epoch seconds."""
+    """All that a registry holds; `version` counts its writes. Times are epoch seconds.
+
+    `registry_id`, `epoch` and `master` tell of the last leader: "", 0 and None before the first.
+    """
 
     version: int = 0
     agents: tuple[m.AgentInfo, ...] = ()
     unreachable: Mapping[AgentId, float] = field(default_factory=dict)
     gone: Mapping[AgentId, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    registry_id: str = ""
+    epoch: int = 0
+    master: m.MasterInfo | None = None
+
+
+def next_lead(found: Snapshot, master: m.MasterInfo) -> Lead:
+    """The first write of a master that read `found`: one epoch after the last."""
+    return Lead(found.registry_id or master.id, found.epoch + 1, master)
 
 
 def write(operation: RegistryOperation, into: Writes) -> None:
@@ -96,6 +153,16 @@ def write(operation: RegistryOperation, into: Writes) -> None:
         case MarkUnreachable(agent_id, at):
             into[AGENTS, agent_id] = None
             into[UNREACHABLE, agent_id] = _DOUBLE.pack(at)
+        case MarkGone(agent_id, at):
+            into[AGENTS, agent_id] = None
+            into[UNREACHABLE, agent_id] = None
+            into[GONE, agent_id] = _DOUBLE.pack(at)
+        case Prune(unreachable, gone):
+            into.update(dict.fromkeys([(UNREACHABLE, one) for one in unreachable]))
+            into.update(dict.fromkeys([(GONE, one) for one in gone]))
+        case Lead(registry_id, epoch, master):
+            record = LeaderRecord(registry_id=registry_id, epoch=epoch, master=master)
+            into[MASTER, MASTER] = _encoder.encode(record)
         case StoreWeights(weights):
             for role, weight in weights:
                 into[WEIGHTS, role] = _DOUBLE.pack(weight)
@@ -114,12 +181,15 @@ def snapshot(version: int, records: Iterable[tuple[str, str, bytes]]) -> Snapsho
     """The snapshot that (table, key, value) records make. Raises MalformedError."""
     agents: list[m.AgentInfo] = []
     numbers: dict[str, dict[str, float]] = {UNREACHABLE: {}, GONE: {}, WEIGHTS: {}}
+    leader: LeaderRecord | None = None
     for table, key, value in records:
         try:
             if table == AGENTS:
                 agents.append(_agents.decode(value))
             elif table in numbers:
                 numbers[table][key] = _DOUBLE.unpack(value)[0]
+            elif (table, key) == (MASTER, MASTER):
+                leader = _leader.decode(value)
         except (msgspec.DecodeError, struct.error):
             raise MalformedError(
                 f"The registry's record '{key}' in '{table}' cannot be read; restore the file "
@@ -131,4 +201,7 @@ def snapshot(version: int, records: Iterable[tuple[str, str, bytes]]) -> Snapsho
         {AgentId(key): at for key, at in numbers[UNREACHABLE].items()},
         {AgentId(key): at for key, at in numbers[GONE].items()},
         numbers[WEIGHTS],
+        "" if leader is None else leader.registry_id,
+        0 if leader is None else leader.epoch,
+        None if leader is None else leader.master,
     )

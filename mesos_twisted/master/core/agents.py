@@ -6,8 +6,10 @@
     link closed -> no offers of it; tasks of frameworks that do not checkpoint are LOST
     no Pong for max_agent_ping_timeouts pings, or not back in agent_reregister_timeout
                 -> MarkUnreachable durable -> its tasks UNREACHABLE (or LOST), FAILURE to everybody
+    marked gone -> MarkGone durable -> Shutdown, its tasks GONE_BY_OPERATOR (or LOST), FAILURE
 
-What an agent's return brings is sorted out in `returning.py`; how one is lost, in `liveness.py`.
+What an agent's return brings is sorted out in `returning.py`; how one is lost, in `liveness.py` and
+`gone.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,16 @@ from __future__ import annotations
 import msgspec
 
 from mesos_twisted.errors import BugError, Problem
-from mesos_twisted.master.core import liveness, notify, offers, published, returning, weights
+from mesos_twisted.master.core import (
+    gone,
+    liveness,
+    notify,
+    offers,
+    published,
+    removals,
+    returning,
+    weights,
+)
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
 from mesos_twisted.master.core.effects import (
     AdmitAgent,
@@ -32,8 +43,10 @@ from mesos_twisted.master.core.inflight import apply_registry
 from mesos_twisted.master.core.state import (
     Admitting,
     Agent,
+    Departing,
     Marking,
     MasterState,
+    Pruning,
     Removing,
     Returning,
 )
@@ -48,6 +61,8 @@ def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
     state.leading = True
     state.elected_at = event.now
     state.recovered = {AgentId(info.id.value): info for info in event.agents if info.id is not None}
+    state.admitted_before = len(state.recovered)
+    state.registry_id, state.epoch = event.registry_id, event.epoch
     state.unreachable = dict(event.unreachable)
     state.gone = dict(event.gone)
     if event.weights:
@@ -111,6 +126,8 @@ def _registered(state: MasterState, agent_id: AgentId) -> agentlink.Registered:
         ping_timeout_s=state.policy.total_ping_timeout_s,
         master_version=state.info.version or "",
         master_hostname=state.info.hostname or "",
+        registry_id=state.registry_id,
+        epoch=state.epoch,
     )
 
 
@@ -129,7 +146,7 @@ def reregister(
     assert said.info.id is not None
     agent_id = AgentId(said.info.id.value)
     if agent_id in state.gone:
-        _refuse(link, "Agent has been marked gone", out)
+        _refuse(link, gone.MESSAGE, out)
         return
     if state.agent_of.get(link, agent_id) != agent_id:
         _refuse(link, "This link is another agent's; one link is for one agent.", out)
@@ -143,7 +160,7 @@ def reregister(
         _reconnect(state, agent, link, event, out)
         returning.rejoin(state, agent, said, event.now, out)
     elif agent_id in state.recovered:
-        del state.recovered[agent_id]
+        liveness.forget_recovered(state, agent_id, out)
         _welcome(state, link, said, event.address, event.now, None, out)
     else:
         what = Returning(link, said, event.address)
@@ -159,6 +176,7 @@ def _reconnect(
     if old is not None and old != link:
         del state.agent_of[old]
         out.append(CloseLink(old))
+    removals.cancel(state, agent.agent_id, out)
     was_connected = agent.connected
     agent.link = link
     agent.address = event.address
@@ -256,10 +274,11 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
             was_unreachable = state.unreachable.pop(agent_id, None) is not None
             if state.joining.pop(what.link, None) is None:
                 state.recovered[agent_id] = what.said.info
+                state.alone[agent_id] = None
                 wait = state.policy.agent_reregister_timeout_s
                 out.append(StartTimer(liveness.reregister_key(agent_id), wait))
                 return
-            news = f"{'Unreachable' if was_unreachable else 'Unknown'} agent re-registered"
+            news = f"{'Unreachable' if was_unreachable else 'Unknown'} agent reregistered"
             _welcome(state, what.link, what.said, what.address, now, news, out)
         case Marking():
             _marked(state, what, now, out)
@@ -267,7 +286,11 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
             state.changing.pop(what.agent_id, None)
             removed = state.agents.get(what.agent_id)
             if removed is not None:
-                liveness.remove(state, removed, None, what.why, now, out)
+                liveness.remove(state, removed, liveness.LEFT, what.why, now, out)
+        case Departing():
+            gone.gone(state, what, now, out)
+        case Pruning():
+            gone.pruned(state, what, out)
         case _:
             raise BugError(f"Nobody waits for {what!r} here.")
 
@@ -279,7 +302,9 @@ def _marked(state: MasterState, what: Marking, now: float, out: list[Effect]) ->
     out.append(notify.count("master/slave_removals/reason_unhealthy"))
     agent = state.agents.get(what.agent_id)
     if agent is not None:
-        liveness.remove(state, agent, what.at, what.why, now, out)
-    elif state.recovered.pop(what.agent_id, None) is not None:
+        loss = liveness.Loss(at=what.at)
+        liveness.remove(state, agent, loss, what.why, now, out)
+    elif what.agent_id in state.recovered:
+        liveness.forget_recovered(state, what.agent_id, out)
         out.append(notify.count("master/recovery_slave_removals"))
         notify.send_agent_failure(state, what.agent_id, out)

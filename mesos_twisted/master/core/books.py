@@ -48,6 +48,7 @@ def add_task(
 ) -> None:
     """The task is in the tables; what it holds is noted when it is charged."""
     framework.tasks[task.task_id] = task
+    framework.known_on[agent.agent_id] = None
     agent.tasks[(task.framework_id, task.task_id)] = task
     if task.charged:
         charge(framework, agent.agent_id, task.resources)
@@ -58,6 +59,7 @@ def add_task(
 
 def add_executor(framework: Framework, agent: Agent, executor: Executor) -> None:
     """The executor is in the tables and its resources noted."""
+    framework.known_on[agent.agent_id] = None
     framework.executors.setdefault(agent.agent_id, {})[executor.executor_id] = executor
     agent.executors.setdefault(framework.framework_id, {})[executor.executor_id] = executor
     if executor.resources:

@@ -10,10 +10,12 @@ from mesos_twisted.master.core import (
     agents,
     events,
     frameworks,
+    gone,
     liveness,
     notify,
     offers,
     reconcile,
+    removals,
     tasks,
     weights,
     wishes,
@@ -59,6 +61,10 @@ def decide(state: MasterState, event: events.Event) -> list[Effect]:
             frameworks.teardown(state, framework_id, now, out)
         case events.TaskKillAsked():
             tasks.kill_for_operator(state, event, out)
+        case events.AgentGoneAsked():
+            gone.ask(state, event, out)
+        case events.RegistryGcDue(now):
+            gone.prune(state, now, out)
         case events.WeightsUpdated():
             weights.update(state, event, out)
         case events.WhitelistRead(hostnames):
@@ -126,7 +132,7 @@ def _agent_said(state: MasterState, event: events.AgentSaid, out: list[Effect]) 
         case agentlink.StatusUpdate():
             tasks.update(state, agent, said, event.now, out)
         case agentlink.Pong():
-            liveness.ponged(agent)
+            liveness.ponged(state, agent, out)
         case agentlink.ExecutorMessage():
             tasks.message_framework(state, agent, said, out)
         case agentlink.ExitedExecutor():
@@ -149,6 +155,8 @@ def _timer_fired(state: MasterState, event: events.TimerFired, out: list[Effect]
             frameworks.timed_out(state, FrameworkId(framework_id), now, out)
         case ("reregister", agent_id):
             liveness.not_back(state, AgentId(agent_id), now, out)
+        case ("removal",):
+            removals.due(state, now, out)
         case ("recovered",):
             liveness.none_back(state, now, out)
         case _:

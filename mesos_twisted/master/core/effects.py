@@ -19,8 +19,10 @@ from mesos_twisted.protocol.ids import ConnectionId
 
 # What a registry can be asked is the registry's own vocabulary; the core speaks it from here.
 from mesos_twisted.registry.operations import AdmitAgent as AdmitAgent
+from mesos_twisted.registry.operations import MarkGone as MarkGone
 from mesos_twisted.registry.operations import MarkReachable as MarkReachable
 from mesos_twisted.registry.operations import MarkUnreachable as MarkUnreachable
+from mesos_twisted.registry.operations import Prune as Prune
 from mesos_twisted.registry.operations import RegistryOperation as RegistryOperation
 from mesos_twisted.registry.operations import RemoveAgent as RemoveAgent
 from mesos_twisted.registry.operations import StoreWeights as StoreWeights
@@ -76,6 +78,14 @@ class Publish:
     event: m.MasterEvent
 
 
+@dataclass(frozen=True, slots=True)
+class StopMaster:
+    """End this process with the exit code; the sentence says why and what to do."""
+
+    exit_code: int
+    sentence: str
+
+
 Effect: TypeAlias = (
     SendEvent
     | CloseStream
@@ -86,6 +96,7 @@ Effect: TypeAlias = (
     | CancelTimer
     | RequestAllocation
     | Publish
+    | StopMaster
     | Count
     | Log
 )

@@ -19,13 +19,18 @@ from mesos_twisted.protocol.ids import AgentId, ConnectionId, FrameworkId, TaskI
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The registry is read and this master leads. `agents` were admitted and may return."""
+    """The registry is read and this master leads. `agents` were admitted and may return.
+
+    `epoch` counts the masters that led by the registry of that id; this one is the last.
+    """
 
     now: float
     agents: tuple[m.AgentInfo, ...] = ()
     unreachable: Mapping[AgentId, float] = field(default_factory=dict)
     gone: Mapping[AgentId, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    registry_id: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,22 @@ class TaskKillAsked:
     framework_id: FrameworkId
     task_id: TaskId
     principal: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentGoneAsked:
+    """An operator, named by `principal`, says that an agent never comes back."""
+
+    agent_id: AgentId
+    principal: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryGcDue:
+    """Time to forget agents that were lost long ago."""
+
     now: float
 
 
@@ -160,6 +181,8 @@ Event: TypeAlias = (
     | FrameworkUpdated
     | TeardownAsked
     | TaskKillAsked
+    | AgentGoneAsked
+    | RegistryGcDue
     | AgentSaid
     | AgentLinkClosed
     | RegistryApplied

@@ -35,7 +35,7 @@ from mesos_twisted.master.core.validation.framework import (
 from mesos_twisted.metrics import names
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId, ConnectionId, FrameworkId
+from mesos_twisted.protocol.ids import ConnectionId, FrameworkId
 from mesos_twisted.resources.quantities import Quantities
 from mesos_twisted.resources.values import to_thousandths
 
@@ -152,19 +152,34 @@ def _add(
     framework = Framework(framework_id, info, suppressed=set(suppressed))
     framework.offer_constraints = event.subscribe.offer_constraints
     _derive(state, framework)
+    _find_debtors(state, framework)
     state.frameworks[framework_id] = framework
     state.allocator.add_framework(framework_id, spec_of(state, framework, active=True))
     return framework
 
 
+def _find_debtors(state: MasterState, framework: Framework) -> None:
+    """Agents that came back before the framework was known may owe it updates all the same."""
+    for agent in state.agents.values():
+        if framework.framework_id in agent.owing:
+            framework.known_on[agent.agent_id] = None
+
+
 def recover(state: MasterState, info: m.FrameworkInfo, now: float, out: list[Effect]) -> Framework:
-    """A framework that only an agent told of: known, without a stream, offered nothing."""
+    """A framework that only an agent told of: known, without a stream, offered nothing.
+
+    It has its failover_timeout to subscribe, but no less than agents have to return. (In Mesos it
+    stays for good, with all it runs, until an operator tears it down.)
+    """
     assert info.id is not None
     framework = Framework(FrameworkId(info.id.value), info, state=FrameworkState.RECOVERED)
     framework.registered_at = now
     _derive(state, framework)
+    _find_debtors(state, framework)
     state.frameworks[framework.framework_id] = framework
     state.allocator.add_framework(framework.framework_id, spec_of(state, framework, active=False))
+    wait_s = max(info.failover_timeout, state.policy.agent_reregister_timeout_s)
+    out.append(StartTimer(failover_key(framework.framework_id), wait_s))
     published.framework_added(state, framework, out)
     return framework
 
@@ -247,16 +262,11 @@ def update(state: MasterState, event: FrameworkUpdated, out: list[Effect]) -> No
     out.append(REQUEST_ALLOCATION)
 
 
-def _agents_of(framework: Framework) -> list[AgentId]:
-    found = dict.fromkeys(framework.executors)
-    for task in framework.tasks.values():
-        found[task.agent_id] = None
-    return list(found)
-
-
 def _tell_agents(state: MasterState, framework: Framework, resend: bool, out: list[Effect]) -> None:
+    """Every agent that knows the framework has its info. Mesos tells all that are registered, which
+    for many of both is most of the work of a failover."""
     message = agentlink.UpdateFramework(framework=framework.info, resend=resend)
-    for agent_id in _agents_of(framework):
+    for agent_id in framework.known_on:
         agent = state.agents.get(agent_id)
         if agent is not None and agent.link is not None:
             out.append(SendToAgent(agent.link, message))
@@ -311,10 +321,11 @@ def remove(state: MasterState, framework: Framework, now: float, out: list[Effec
     framework_id = framework.framework_id
     offers.discard_all(state, framework.offers.values(), now, out)
     shutdown = agentlink.ShutdownFramework(framework_id=framework_id)
-    for agent_id in _agents_of(framework):
+    for agent_id in framework.known_on:
         agent = state.agents.get(agent_id)
         if agent is not None and agent.link is not None:
             out.append(SendToAgent(agent.link, shutdown))
+    framework.known_on.clear()
     _end_tasks(state, framework, now, out)
     for agent_id, executors in list(framework.executors.items()):
         for executor in list(executors.values()):

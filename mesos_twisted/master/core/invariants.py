@@ -35,6 +35,11 @@ def _say(truth: bool, otherwise: str) -> None:
 
 def _check_agent_tables(state: MasterState) -> None:
     tables = [set(state.agents), set(state.recovered), set(state.unreachable), set(state.gone)]
+    _say(state.alone.keys() <= state.recovered.keys(), "an agent is awaited that is not recovered")
+    for agent_id in state.removals:
+        here = agent_id in state.agents or agent_id in state.recovered
+        _say(here, f"agent {agent_id} waits to be removed and is not there")
+        _say(agent_id not in state.changing, f"agent {agent_id} waits to be removed and is leaving")
     for at, table in enumerate(tables):
         for other in tables[at + 1 :]:
             _say(not table & other, "an agent is in two of the agents' tables")
@@ -84,7 +89,10 @@ def _check_framework(state: MasterState, framework: Framework) -> None:
             state.agents[agent_id].executors.get(name) == executors,
             f"executors of {name} on {agent_id} differ",
         )
+    for agent_id in framework.known_on:
+        _say(agent_id in state.agents, f"{name} is known on {agent_id}, which is no more")
     for agent_id in framework.used:
+        _say(agent_id in framework.known_on, f"{name} holds something of {agent_id}, unknown there")
         _say(agent_id in state.agents, f"{name} holds something of {agent_id}, which is no more")
 
 

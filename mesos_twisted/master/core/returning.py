@@ -24,7 +24,7 @@ from mesos_twisted.master.core.state import (
     Task,
     static_of,
 )
-from mesos_twisted.master.core.validation.framework import check_info
+from mesos_twisted.master.core.validation.framework import usable_info
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ExecutorId, FrameworkId, TaskId
@@ -74,7 +74,7 @@ def join(
 ) -> None:
     """An agent that is not in the tables enters them with its tasks and executors. With `news` it
     was not expected: subscribed frameworks hear how each of their tasks is, with that message."""
-    removed = _know_frameworks(state, said, now, out)
+    removed = _know_frameworks(state, agent, said, now, out)
     tasks = _tasks(state, agent, said, out)
     executors = _executors(state, agent, said)
     used: dict[FrameworkId, Resources] = {}
@@ -113,7 +113,7 @@ def rejoin(
     """An agent that was in the tables all the time is connected again, and both sides agree."""
     assert agent.link is not None
     _update(state, agent, said, out)
-    removed = _know_frameworks(state, said, now, out)
+    removed = _know_frameworks(state, agent, said, now, out)
     reported = {
         (FrameworkId(task.framework_id.value), TaskId(task.task_id.value)): task
         for task in said.tasks
@@ -210,18 +210,28 @@ def _update(
 
 
 def _know_frameworks(
-    state: MasterState, said: agentlink.Reregister, now: float, out: list[Effect]
+    state: MasterState, agent: Agent, said: agentlink.Reregister, now: float, out: list[Effect]
 ) -> tuple[str, ...]:
-    """Frameworks nobody knew are recovered; the ids of those that are over come back."""
+    """Frameworks nobody knew are recovered, so that what they hold is not offered again; the ids of
+    those that are over come back."""
     removed = []
+    agent.owing = frozenset(FrameworkId(one) for one in said.owing)
     for info in said.frameworks:
-        if info.id is None:
+        usable = usable_info(info)
+        if usable is None or usable.id is None:
             continue
-        framework_id = FrameworkId(info.id.value)
+        framework_id = FrameworkId(usable.id.value)
         if framework_id in state.completed:
-            removed.append(info.id.value)
-        elif framework_id not in state.frameworks and check_info(info) is None:
-            frameworks.recover(state, info, now, out)
+            removed.append(framework_id)
+            continue
+        framework = state.frameworks.get(framework_id)
+        if framework is None:
+            framework = frameworks.recover(state, usable, now, out)
+        framework.known_on[agent.agent_id] = None
+    for framework_id in sorted(agent.owing):
+        owed = state.frameworks.get(framework_id)
+        if owed is not None:
+            owed.known_on[agent.agent_id] = None
     return tuple(removed)
 
 
@@ -335,6 +345,8 @@ def _answer(
         master_hostname=state.info.hostname or "",
         unknown=unknown,
         removed=removed,
+        registry_id=state.registry_id,
+        epoch=state.epoch,
     )
 
 

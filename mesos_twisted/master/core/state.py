@@ -57,6 +57,13 @@ class Policy:
     agent_ping_timeout_s: float = 15.0
     max_agent_ping_timeouts: int = 5
     agent_reregister_timeout_s: float = 600.0
+    #: Time between two agents marked unreachable; 0: no limit.
+    removal_interval_s: float = 0.0
+    #: More than this share of the agents missing after a failover stops the master.
+    recovery_removal_limit: float = 1.0
+    #: Lost agents are remembered for so long, and so many of each kind.
+    registry_max_agent_age_s: float = 14 * 86400.0
+    registry_max_agent_count: int = 102_400
     max_completed_frameworks: int = 50
     max_completed_tasks_per_framework: int = 1000
     max_unreachable_tasks_per_framework: int = 1000
@@ -178,6 +185,8 @@ class Framework:
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     #: What tasks and executors hold on each agent, as allocated.
     used: dict[AgentId, Resources] = field(default_factory=dict)
+    #: Agents that know it, with or without a task now; of an agent that left the tables, no more.
+    known_on: dict[AgentId, None] = field(default_factory=dict)
     #: The sum of `used`, when somebody has asked since it changed.
     used_sum: Resources | None = None
     #: Where its per-framework metrics begin, slash included; "" when they are not kept.
@@ -246,6 +255,8 @@ class Agent:
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     #: Kills of tasks that are not over, to be repeated on the next link.
     kills: dict[tuple[FrameworkId, TaskId], m.KillPolicy | None] = field(default_factory=dict)
+    #: Frameworks whose updates it still owed when it registered, known here or not.
+    owing: frozenset[FrameworkId] = frozenset()
     version: int = 0
 
     @property
@@ -306,13 +317,29 @@ class Removing:
 
 
 @dataclass(frozen=True, slots=True)
+class Departing:
+    """An agent (registered, recovered or unreachable) about to be gone for good."""
+
+    agent_id: AgentId
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Lost agents about to be forgotten."""
+
+    unreachable: tuple[AgentId, ...]
+    gone: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Weighing:
     """Role weights to be used once stored."""
 
     weights: tuple[tuple[str, float], ...]
 
 
-InFlight: TypeAlias = Admitting | Returning | Marking | Removing | Weighing
+InFlight: TypeAlias = Admitting | Returning | Marking | Removing | Departing | Pruning | Weighing
 
 
 @dataclass(slots=True)
@@ -341,6 +368,16 @@ class MasterState:
     agent_at: dict[str, AgentId] = field(default_factory=dict)
     #: Admitted by an earlier leader and not back yet.
     recovered: dict[AgentId, m.AgentInfo] = field(default_factory=dict)
+    #: Those of `recovered` with a deadline of their own: their link broke as they came back.
+    alone: dict[AgentId, None] = field(default_factory=dict)
+    #: How many the registry knew when this master began to lead.
+    admitted_before: int = 0
+    #: Agents to be marked unreachable as the rate allows, in turn, and why.
+    removals: dict[AgentId, str] = field(default_factory=dict)
+    next_removal_at: float = 0.0
+    #: Whose registry this is, and how many masters have led by it.
+    registry_id: str = ""
+    epoch: int = 0
     unreachable: dict[AgentId, float] = field(default_factory=dict)
     gone: dict[AgentId, float] = field(default_factory=dict)
     #: What is in frameworks' `unreachable`, by agent.

@@ -51,7 +51,18 @@ def update(
             framework_id=said.framework_id,
         )
         return
-    task = agent.tasks.get((framework.framework_id, TaskId(status.task_id.value)))
+    task_id = TaskId(status.task_id.value)
+    task = agent.tasks.get((framework.framework_id, task_id))
+    if task is None and task_id in framework.tasks:
+        # The agent came back with a task whose id is another's by now, and is killing it: nothing
+        # of it concerns the framework, and the agent need not wait for an answer.
+        out.append(notify.count("master/invalid_status_updates"))
+        if agent.link is not None:
+            ack = agentlink.Acknowledge(
+                framework_id=framework.framework_id, task_id=task_id, uuid=status.uuid
+            )
+            out.append(SendToAgent(agent.link, ack))
+        return
     if framework.connection is not None:
         if task is not None:
             task.forwarded = status.state

@@ -127,6 +127,7 @@ class MasterDriver:
             fx.CancelTimer: self._cancel_timer,
             fx.RequestAllocation: self._request_allocation,
             fx.Publish: self._publish,
+            fx.StopMaster: self._stop_master,
             fx.Count: self._count,
             fx.Log: self._log,
         }
@@ -246,6 +247,11 @@ class MasterDriver:
 
     def _publish(self, effect: fx.Publish) -> None:
         self.ports.publish(effect.event)
+
+    def _stop_master(self, effect: fx.StopMaster) -> None:
+        self.log.error("The master stops: {reason}", reason=effect.sentence)
+        self.stop()
+        self.ports.stop(effect.exit_code, effect.sentence)
 
     def _count(self, effect: fx.Count) -> None:
         self.ports.metrics.add(effect.name, effect.amount)

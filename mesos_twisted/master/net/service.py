@@ -44,7 +44,7 @@ from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, FreshIds
 from mesos_twisted.registry.interfaces import Registry
-from mesos_twisted.registry.operations import Snapshot
+from mesos_twisted.registry.operations import Lead, Snapshot, next_lead
 from mesos_twisted.registry.zookeeper import ZooKeeperRegistry
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
@@ -293,13 +293,22 @@ class MasterService:
             self._stop(1, "Another master leads; this one must start afresh.")
         elif is_us and not led_before:
             began = self.timers.seconds()
-            loading = self.registry.load()
+            loading = self.registry.load().addCallback(self._take_over)
             late = self.timers.after(self.config.registry_fetch_timeout, self._load_late)
             loading.addBoth(self._fetched, late)
             loading.addCallbacks(self._recovered, self._not_recovered, callbackArgs=(began,))
             loading.addErrback(self._not_recovered)
         elif not is_us:
             self._ready()
+
+    def _take_over(self, found: Snapshot) -> Deferred[tuple[Snapshot, Lead]]:
+        """Nothing is served before the registry says that this master leads."""
+        lead = next_lead(found, self.state.info)
+        return self.registry.apply([lead]).addCallback(lambda _: (found, lead))
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._now()
 
     def _fetched(self, result: Any, late: Any) -> Any:
         late.cancel()
@@ -309,7 +318,8 @@ class MasterService:
         limit = self.config.registry_fetch_timeout
         self._stop(75, f"The registry was not read within {limit:g} s (--registry_fetch_timeout).")
 
-    def _recovered(self, found: Snapshot, began: float) -> None:
+    def _recovered(self, taken: tuple[Snapshot, Lead], began: float) -> None:
+        found, lead = taken
         took_ms = (self.timers.seconds() - began) * 1000.0
         self.metrics.gauge("registrar/state_fetch_ms", lambda: took_ms)
         self.log.info(
@@ -317,17 +327,29 @@ class MasterService:
             agents=len(found.agents),
             unreachable=len(found.unreachable),
             master_id=self.state.info.id,
+            registry_id=lead.registry_id,
+            epoch=lead.epoch,
         )
         if found.weights and self.config.weights:
             self.log.warn("Weights of the registry are used; --weights counts at first start only")
         self.driver.handle(
-            ev.Recovered(self._now(), found.agents, found.unreachable, found.gone, found.weights)
+            ev.Recovered(
+                self._now(),
+                found.agents,
+                found.unreachable,
+                found.gone,
+                found.weights,
+                lead.registry_id,
+                lead.epoch,
+            )
         )
         self.links.accepting = True
         self._ready()
 
     def _not_recovered(self, failure: Failure) -> None:
-        self.log.error("The registry was not read: {why}", why=failure.getErrorMessage())
+        self.log.error(
+            "This master cannot lead without its registry: {why}", why=failure.getErrorMessage()
+        )
         self._stop(75, failure.getErrorMessage())
 
 

@@ -44,6 +44,7 @@ from mesos_twisted.security.net.http_auth import (
 )
 from mesos_twisted.security.net.identity import IdentityCache, Side
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+from mesos_twisted.units import parse_percentage, parse_rate
 
 #: Bytes, or instructions: a larger limit would be none.
 _LARGEST_REGEX = 1 << 30
@@ -157,6 +158,10 @@ def policy(config: MasterConfig) -> Policy:
         agent_ping_timeout_s=config.agent_ping_timeout,
         max_agent_ping_timeouts=config.max_agent_ping_timeouts,
         agent_reregister_timeout_s=config.agent_reregister_timeout,
+        removal_interval_s=_read(config, "agent_removal_rate_limit", parse_rate, 0.0),
+        recovery_removal_limit=_read(config, "recovery_agent_removal_limit", parse_percentage, 1.0),
+        registry_max_agent_age_s=config.registry_max_agent_age,
+        registry_max_agent_count=_no_less(0, config, "registry_max_agent_count"),
         max_completed_frameworks=config.max_completed_frameworks,
         max_completed_tasks_per_framework=config.max_completed_tasks_per_framework,
         max_unreachable_tasks_per_framework=config.max_unreachable_tasks_per_framework,
@@ -169,6 +174,23 @@ def policy(config: MasterConfig) -> Policy:
         ),
         allocation_budget=agents_per_slice(config),
     )
+
+
+def _read(
+    config: MasterConfig, name: str, parse: Callable[[str], float], otherwise: float
+) -> float:
+    text: str | None = getattr(config, name)
+    try:
+        return otherwise if text is None else parse(text)
+    except MalformedError as error:
+        raise MalformedError(f"Bad value for --{name}: {error}") from None
+
+
+def _no_less(least: int, config: MasterConfig, name: str) -> int:
+    value: int = getattr(config, name)
+    if value < least:
+        raise MalformedError(f"Bad value for --{name}: {value} is below {least}")
+    return value
 
 
 def agents_per_slice(config: MasterConfig) -> int:

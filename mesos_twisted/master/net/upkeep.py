@@ -1,5 +1,5 @@
-"""A master's chores: forget idle fragments, notice new certificates, cut revoked peers, read the
-whitelist.
+"""A master's chores: forget idle fragments and agents lost long ago, notice new certificates, cut
+revoked peers, read the whitelist.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class Owner(Protocol):
     views: OperatorViews
     trust: Trust
 
+    def now(self) -> float:
+        """Epoch seconds."""
+        ...
+
     def reload(self) -> bool:
         """Take the certificates as they are on disk; false when they are not good."""
         ...
@@ -70,6 +74,9 @@ class Upkeep:
         self._series.append(self._timers.every(IDLE_S, self._forget_idle))
         self._series.append(self._timers.every(IDLE_S, self._forget_frameworks))
         self._series.append(self._timers.every(CERTIFICATES_S, self._look_at_certificates))
+        gc_s = self._owner.config.registry_gc_interval
+        if gc_s > 0:
+            self._series.append(self._timers.every(gc_s, self._forget_agents))
         # As in Mesos, a star in place of a path means every host.
         if self._owner.config.whitelist not in (None, "*"):
             self._series.append(self._timers.every(WHITELIST_S, self._read_whitelist))
@@ -114,6 +121,10 @@ class Upkeep:
     def _forget_idle(self) -> None:
         self._owner.pages.forget_idle()
         self._owner.views.forget_idle()
+
+    def _forget_agents(self) -> None:
+        if self._owner.state.leading:
+            self._owner.driver.handle(ev.RegistryGcDue(self._owner.now()))
 
     def _forget_frameworks(self) -> None:
         """Counters of frameworks that are no longer even history cost memory for nothing."""

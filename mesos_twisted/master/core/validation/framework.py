@@ -47,6 +47,25 @@ def check_info(info: m.FrameworkInfo) -> Problem | None:
     return _check_roles(info) or _check_id(info) or _check_filters(info) or _check_timeout(info)
 
 
+def usable_info(info: m.FrameworkInfo) -> m.FrameworkInfo | None:
+    """What can be used of an info that was accepted once, by rules that may have changed since:
+    what today's rules refuse is left out. None without an id that can be used."""
+    if info.id is None or not info.id.value or _check_id(info) is not None:
+        return None
+    if check_info(info) is None:
+        return info
+    multiple = has_capability(info, MULTI_ROLE)
+    roles = dict.fromkeys(role for role in info.roles if _role_problem(role) is None)
+    role = info.role if info.role is None or _role_problem(info.role) is None else None
+    return msgspec.structs.replace(
+        info,
+        roles=tuple(roles) if multiple else (),
+        role=None if multiple else role,
+        offer_filters=info.offer_filters if _check_filters(info) is None else {},
+        failover_timeout=info.failover_timeout if _check_timeout(info) is None else 0.0,
+    )
+
+
 def check_suppressed(roles: Collection[str], suppressed: Collection[str]) -> Problem | None:
     """Suppressed roles must be among the framework's own."""
     strange = sorted(set(suppressed) - set(roles))

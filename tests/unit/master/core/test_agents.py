@@ -394,7 +394,7 @@ def test_an_unknown_agents_tasks_are_told_to_their_framework() -> None:
     framework = world.framework(framework_info(framework_id="M-0000"))
     world.reregister("M-S0", frameworks=(framework.info,), tasks=(report(),))
     (status,) = updates_in(world.durable())
-    assert status.message == "Unknown agent re-registered"
+    assert status.message == "Unknown agent reregistered"
 
 
 def test_one_link_is_for_one_agent() -> None:

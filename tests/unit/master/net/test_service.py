@@ -1,6 +1,6 @@
 """Leading, following, recovering and stopping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from mesos_twisted.errors import UnavailableError
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.registry.memory import MemoryRegistry
-from mesos_twisted.registry.operations import AdmitAgent, Snapshot
+from mesos_twisted.registry.operations import AdmitAgent, RegistryOperation, Snapshot
 from mesos_twisted.security.net.authority import revoke
 from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, register
 from mesos_twisted.transport.listen import Listener
@@ -92,10 +92,33 @@ def test_a_registry_that_does_not_answer_ends_the_master(make: Make) -> None:
 
 
 class Failing(MemoryRegistry):
-    """A registry whose disk is full."""
+    """A registry whose disk is full after so many writes."""
 
-    def apply(self, operations: object) -> Deferred[int]:
-        return fail(UnavailableError("The disk is full"))
+    def __init__(self, room: int = 1) -> None:
+        super().__init__()
+        self.room = room
+
+    def apply(self, operations: Sequence[RegistryOperation]) -> Deferred[int]:
+        self.room -= 1
+        if self.room < 0:
+            return fail(UnavailableError("The disk is full"))
+        return super().apply(operations)
+
+
+def test_a_master_that_cannot_write_its_name_does_not_lead(make: Make) -> None:
+    """Nothing is served before the registry knows who leads."""
+    world = make(registry=Failing(0))
+    assert world.stopped == [(75, "The disk is full")]
+    assert world.get("/state")[0] == 503 and world.ready == 0
+
+
+def test_each_leader_has_the_next_epoch(make: Make) -> None:
+    """The registry keeps its id and counts who led."""
+    registry = MemoryRegistry()
+    first = make(registry=registry).service.state
+    second = make(registry=MemoryRegistry(registry.records)).service.state
+    assert first.registry_id == second.registry_id == first.info.id
+    assert (first.epoch, second.epoch) == (1, 2)
 
 
 def test_a_registry_that_fails_ends_the_master(make: Make) -> None:
