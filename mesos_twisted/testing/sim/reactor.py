@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTCP, IReactorTime
 from twisted.python.failure import Failure
@@ -28,6 +28,9 @@ from mesos_twisted.testing.sim.clock import SimCall
 from mesos_twisted.testing.sim.net import SimNode
 from mesos_twisted.testing.sim.ports import SimConnector, SimPort
 from mesos_twisted.testing.sim.stream import SimTransport
+
+#: A turn takes time, so no process can go round and round while the world's stands still.
+TURN_S: Final = 0.000001
 
 
 @implementer(IReactorTime, IReactorTCP)
@@ -69,6 +72,10 @@ class SimReactor:
         """Calls after so many seconds of this node's clock, if the process lives then."""
         if kw:
             callable = partial(callable, **kw)
+        if delay < TURN_S:
+            if delay < 0:
+                raise ValueError(f"A call cannot be made {-delay:g} s ago")
+            delay = TURN_S
         return self.clock.schedule(
             delay / self.node.rate, self, callable, args, self.seconds() + delay
         )
