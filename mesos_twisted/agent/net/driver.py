@@ -19,6 +19,7 @@ from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.state import AgentState
 from mesos_twisted.agent.net.alarms import Alarms
 from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.errors import UnavailableError
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId
@@ -169,6 +170,11 @@ class AgentDriver:
                     self.recent.append(event)
                     effects += self._decide(self.state, event)
                 self._perform(effects)
+        except UnavailableError as error:
+            # The disk: what was decided may not be told, and the next start decides again.
+            self.stopped = True
+            self.log.error("The agent stops: {reason}", reason=str(error))
+            self.ports.stop(1, str(error))
         except Exception:
             self.stopped = True
             self.log.failure("The agent stops: handling {event} failed", event=type(event).__name__)

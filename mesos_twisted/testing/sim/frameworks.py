@@ -160,6 +160,9 @@ class SimFramework(Scheduler):
         launch = self.ledger.told(self.plan.name, status, self._now())
         if launch is not None and is_terminal(status.state):
             self._live.pop(launch.task_id, None)
+        elif launch is not None:
+            # Also one that was lost with its agent, and is back.
+            self._live[launch.task_id] = launch
         if self.plan.manners is Manners.SILENT and not self._quiet:
             return Deferred()
         if self.plan.manners is Manners.SLOW and self._timers is not None:

@@ -11,6 +11,7 @@ from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.core.state import AgentState, Policy, new_state
 from mesos_twisted.agent.net.driver import ROUND, AgentDriver
 from mesos_twisted.clock import Timers
+from mesos_twisted.errors import UnavailableError
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId, ExecutorId, FrameworkId, TaskId
@@ -226,6 +227,23 @@ def test_a_bug_stops_the_agent(
     driver.handle(opened())
     assert [e[0] for e in recorder.log] == ["decide", "note"]
     assert recorder.log[-1][1][0] == 1
+
+
+def test_a_disk_that_takes_nothing_is_told_in_its_own_sentence(
+    world: tuple[Recorder, AgentDriver, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no bug: the agent leaves with what the store said, and nothing goes out."""
+    recorder, driver, _ = world
+
+    def full(changes: list[Any]) -> None:
+        raise UnavailableError("The checkpoints cannot be written; make room on the disk.")
+
+    monkeypatch.setattr(driver.ports.store, "write", full, raising=False)
+    recorder.answers = [[fx.Checkpoint("a", b""), fx.SendToMaster(PONG)]]
+    driver.handle(opened())
+    assert [e[0] for e in recorder.log] == ["decide", "note"]
+    assert recorder.log[-1][1] == (1, "The checkpoints cannot be written; make room on the disk.")
+    assert driver.stopped
 
 
 def test_stopping_leaves_no_timer(world: tuple[Recorder, AgentDriver, Clock]) -> None:
