@@ -52,8 +52,7 @@ class Failover(Daemons):
         self.process.wait()
         identity = None
         if tls:
-            # No daemon of ours, yet its name has to be of some role.
-            issued = authority.issue(layout.certs, Role.OPERATOR, "zookeeper", HOSTS)
+            issued = authority.issue(layout.certs, Role.ZOOKEEPER, "zookeeper", HOSTS)
             identity = ServerTls(issued.cert, issued.key, self.ca)
         self.ensemble = RealEnsemble.start(root, servers, identity)
         hosts = self.ensemble.hosts

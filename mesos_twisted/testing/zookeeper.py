@@ -23,8 +23,11 @@ from twisted.python.failure import Failure
 
 from mesos_twisted.local.layout import free_port
 from mesos_twisted.security.core.secret import Secret
+from mesos_twisted.security.net.tls import ContextSource
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.zookeeper.net.client import ZooKeeperClient
+from mesos_twisted.zookeeper.net.ensemble import Ensemble
+from mesos_twisted.zookeeper.url import ZkUrl
 
 T = TypeVar("T")
 
@@ -202,7 +205,6 @@ def _configuration(directory: Path, port: int, tls: ServerTls | None, tick_ms: i
         "initLimit=50",
         "syncLimit=25",
         f"dataDir={directory}/data",
-        "clientPortAddress=127.0.0.1",
         "minSessionTimeout=400",
         "maxSessionTimeout=60000",
         "maxClientCnxns=0",
@@ -210,7 +212,7 @@ def _configuration(directory: Path, port: int, tls: ServerTls | None, tick_ms: i
         "4lw.commands.whitelist=srvr",
     ]
     if tls is None:
-        return [*lines, f"clientPort={port}"]
+        return [*lines, f"clientPort={port}", "clientPortAddress=127.0.0.1"]
     own = directory / "own.pem"
     with open(os.open(own, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
         out.write(tls.key.read_bytes() + tls.cert.read_bytes())
@@ -277,8 +279,9 @@ class TurnedReactor:
 class RealWorld:
     """Real servers in real time. Passes as a `suites.zookeeper.ZooKeeperWorld`."""
 
-    def __init__(self, ensemble: RealEnsemble) -> None:
-        """`close` it after the test."""
+    def __init__(self, ensemble: RealEnsemble, contexts: ContextSource | None = None) -> None:
+        """`close` it after the test. With `contexts` its clients speak TLS."""
+        self.contexts = contexts
         self.ensemble = ensemble
         self.turned = TurnedReactor()
         self.clients: list[ZooKeeperClient] = []
@@ -287,13 +290,8 @@ class RealWorld:
         """A client of them, not started; it is closed with the world."""
         # Each begins with another server.
         chance = random.Random(len(self.clients)).random
-        client = ZooKeeperClient(
-            self.turned.reactor,
-            self.ensemble.addresses,
-            timeout_s,
-            chance,
-            credentials=credentials,
-        )
+        url = ZkUrl(self.ensemble.addresses, "/", credentials)
+        client = Ensemble(self.reactor, url, timeout_s, chance, self.contexts).client()
         self.clients.append(client)
         return client
 

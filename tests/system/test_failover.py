@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mesos_twisted.security.core.secret import Secret
+from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
 from mesos_twisted.testing.failover import Failover
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.testing.zookeeper import RealWorld
@@ -195,3 +196,52 @@ def test_nodes_made_with_credentials_are_the_masters_alone(cluster: Failover) ->
         assert b"s3cret" not in flags and b"zk://" in flags
     finally:
         world.close()
+
+
+WRITERS = ";".join(f"x509:CN=master master-{number}" for number in (1, 2))
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [{"masters": 2, "tls": True, "master": (f"--zk_acl={WRITERS}",)}],
+    indirect=True,
+    ids=["tls"],
+)
+def test_over_tls_certificates_say_who_writes(cluster: Failover) -> None:
+    """Each master is known by its own; one that is not listed changes nothing, nor does an agent.
+
+    Without a certificate nobody comes in, and another takes over as ever.
+    """
+    assert cluster.ensemble is not None
+    first = cluster.leader()
+    cluster.end(first, signal.SIGKILL)
+    second = cluster.leader(but=first)
+    cluster.registered(1)
+    for name in ("operator", "agent-1"):
+        files = CertificateFiles(str(cluster.ca), str(cluster.cert(name)), str(cluster.key(name)))
+        world = RealWorld(cluster.ensemble, ContextSource(files))
+        client = world.client()
+        client.start()
+        assert world.wait(client.children("/mesos")).children
+        entries = world.wait(client.call(r.GetAcl("/mesos"))).acl
+        assert {(each.permissions, each.identity) for each in entries} == {
+            (r.READ, "anyone"),
+            (r.ALL, "CN=master master-1"),
+            (r.ALL, "CN=master master-2"),
+        }
+        with pytest.raises(AnswerError) as refused:
+            world.wait(client.create("/mesos/json.info_", b"{}", sequential=True))
+        assert refused.value.code == r.Code.NO_AUTH
+        with pytest.raises(AnswerError) as refused:
+            world.wait(client.set("/mesos_registry/epoch", b"me"))
+        assert refused.value.code == r.Code.NO_AUTH
+        world.close()
+    # Neither in plaintext nor without a certificate.
+    for contexts in (None, ContextSource(CertificateFiles(str(cluster.ca)))):
+        world = RealWorld(cluster.ensemble, contexts)
+        client = world.client(1.0)
+        client.start()
+        world.turned.spend(3.0)
+        assert client.session_id == 0
+        world.close()
+    assert cluster.leading() == [second]

@@ -228,6 +228,7 @@ ROLE_GATE: Final[dict[Role, frozenset[Action]]] = {
     Role.FRAMEWORK: _FRAMEWORK_ACTIONS,
     Role.AGENT: frozenset({Action.REGISTER_AGENT}),
     Role.EXECUTOR: EXECUTOR_ACTIONS,
+    Role.ZOOKEEPER: frozenset(),
     # A master answers; it asks nothing of anyone through an authorised call.
     Role.MASTER: frozenset(),
 }

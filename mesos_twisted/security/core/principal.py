@@ -30,11 +30,11 @@ class Role(enum.Enum):
     FRAMEWORK = "framework"
     OPERATOR = "operator"
     EXECUTOR = "executor"
+    #: A ZooKeeper server: shown to masters and agents, who connect to it, and granted nothing.
+    ZOOKEEPER = "zookeeper"
 
 
-_CERTIFIED: Final = {
-    role.value: role for role in (Role.MASTER, Role.AGENT, Role.FRAMEWORK, Role.OPERATOR)
-}
+_CERTIFIED: Final = {role.value: role for role in Role if role is not Role.EXECUTOR}
 
 
 @dataclass(frozen=True, slots=True)

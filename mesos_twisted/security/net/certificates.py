@@ -34,6 +34,8 @@ _USAGES: Final[dict[Role, tuple[ObjectIdentifier, ...]]] = {
     Role.AGENT: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     Role.FRAMEWORK: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Role.OPERATOR: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    # Its servers are each other's clients.
+    Role.ZOOKEEPER: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
 }
 
 
