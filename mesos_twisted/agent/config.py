@@ -83,8 +83,13 @@ class AgentConfig:
         PATH, None, "where that socket is; agent.sock in runtime_dir if unset"
     )
     executor_environment_variables: str | None = flag(TEXT, None, "JSON of names and values")
-    recover: str = flag(choice("reconnect", "cleanup"), "reconnect", "what to do with old tasks")
-    recovery_timeout: float = flag(DURATION, 900.0, "time executors wait for a lost agent")
+    recover: str = flag(
+        choice("reconnect", "cleanup"), "reconnect", "keep old tasks, or end them, forget and leave"
+    )
+    strict: bool = flag(BOOL, True, "a damaged checkpoint stops the agent; else the rest is used")
+    recovery_timeout: float = flag(
+        DURATION, 900.0, "time executors wait for a lost agent, and the agent for its launcher"
+    )
     reconfiguration_policy: str = flag(
         choice("equal", "additive"), "equal", "how resources and attributes may change on restart"
     )
@@ -116,7 +121,6 @@ _MODULES = "C++ modules cannot be loaded"
 WITHOUT_EFFECT = {
     "http_heartbeat_interval": "it is for streams of attached containers, which are not built; "
     "schedulers hear a heartbeat each 15 s and executors each 30 min, as from Mesos",
-    "strict": "an unreadable checkpoint stops the agent, a torn row is skipped and logged",
     "authenticatee": "agents prove themselves by certificate",
     "authentication_backoff_factor": "agents prove themselves by certificate",
     "authentication_timeout_min": "agents prove themselves by certificate",

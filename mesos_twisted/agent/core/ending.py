@@ -176,12 +176,16 @@ def keep_framework(state: AgentState, framework: Framework) -> None:
 
 def settle_agent(state: AgentState, out: list[Effect]) -> None:
     """An agent that was told to end does, once nothing runs on it."""
-    if state.phase is not Phase.TERMINATING or state.frameworks or state.stopped:
+    if state.phase is not Phase.TERMINATING or state.stopped:
+        return
+    if state.frameworks or state.orphans:
         return
     state.stopped = True
     if state.unregister:
-        # It left by the operator's will: the next start is a new agent.
+        # It left by the operator's will: the next start is a new agent, to which nothing of this
+        # one means anything. Its sandboxes are found by their directory.
         out.append(Forget(paths.AGENT_KEY))
+        out += [Forget(prefix) for prefix in paths.PREFIXES]
         if state.link is not None:
             out.append(SendToMaster(agentlink.Unregister()))
     out.append(Log("info", "Every task has ended: {why}", (("why", state.farewell),)))

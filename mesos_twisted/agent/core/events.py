@@ -28,12 +28,18 @@ class RecoveredContainer:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Checkpoints and containers are read. `records` are the checkpoint's rows, key to value."""
+    """Checkpoints and containers are read. `records` are the checkpoint's rows, key to value.
+
+    `errors`: what the store had to give up, as sentences. `agents`: the ids of all agents that have
+    sandboxes in the work directory.
+    """
 
     records: Mapping[str, bytes]
     containers: tuple[RecoveredContainer, ...]
     boot_id: str
     now: float
+    errors: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

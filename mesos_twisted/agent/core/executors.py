@@ -35,6 +35,7 @@ from mesos_twisted.agent.core.state import (
     Executor,
     ExecutorKind,
     ExecutorState,
+    Framework,
     Kill,
     Phase,
     Task,
@@ -116,14 +117,21 @@ def reregistration_timed_out(
     executor = None if framework is None else framework.executors.get(executor_id)
     if framework is None or executor is None or not executor.recovered:
         return
-    aware = framework.capable(m.FrameworkInfoCapabilityType.PARTITION_AWARE)
     limit = words.duration(state.policy.executor_reregistration_timeout_s)
     executor.termination = Termination(
-        m.TaskState.TASK_GONE if aware else m.TaskState.TASK_LOST,
+        gone_state(framework),
         _Reason.REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
         f"Executor did not reregister within {limit}",
     )
     _destroy(state, out, executor)
+
+
+def gone_state(framework: Framework | None) -> m.TaskState:
+    """TASK_GONE, or TASK_LOST to a framework that is not partition-aware or not known any more."""
+    aware = m.FrameworkInfoCapabilityType.PARTITION_AWARE
+    if framework is not None and framework.capable(aware):
+        return m.TaskState.TASK_GONE
+    return m.TaskState.TASK_LOST
 
 
 def _destroy(state: AgentState, out: list[Effect], executor: Executor) -> None:

@@ -37,6 +37,13 @@ def schedule(
         _put(state, paths.framework_directory(agent_id, framework_id), Garbage(since))
 
 
+def schedule_old_agents(state: AgentState, agents: tuple[str, ...], now: float) -> None:
+    """Sandboxes of agents that this work directory had before are garbage, from now on."""
+    for one in agents:
+        if one != state.agent_id:
+            _put(state, paths.agent_directory(one), Garbage(now))
+
+
 def unschedule(state: AgentState, framework_id: FrameworkId, executor_id: ExecutorId) -> None:
     """The directories above a new run are in use again; older runs stay garbage."""
     agent_id = state.agent_id

@@ -10,6 +10,15 @@ from mesos_twisted.protocol.ids import AgentId, ContainerId, ExecutorId, Framewo
 
 AGENT_KEY = "agent/info"
 BOOT_KEY = "boot_id"
+#: Before the key of a row that could not be read.
+UNREADABLE = "unreadable/"
+#: Above every row but the agent's own and the boot's.
+PREFIXES = ("framework/", "executor/", "task/", "update/", "done/", UNREADABLE)
+
+
+def agent_directory(agent_id: str) -> str:
+    """Every sandbox of an agent."""
+    return f"slaves/{agent_id}"
 
 
 def framework_directory(agent_id: AgentId, framework_id: FrameworkId) -> str:

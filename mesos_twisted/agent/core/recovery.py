@@ -4,28 +4,25 @@
     containers -> what runs is ours again; what ended meanwhile is reported as it ended; what nobody
     knows any more is reported too; what nobody here knows is destroyed
 
-Nothing is sent before the agent is registered again: updates queue up in their streams. A row that
-cannot be read is logged and skipped. Recovery may itself be cut short at any row and started anew.
+Nothing is sent before the agent is registered again: updates queue up in their streams. Recovery
+may itself be cut short at any row and started anew. Whether it may begin at all, and as whom, is in
+`identity`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
-
 from mesos_twisted.agent.core import (
-    compatibility,
     containers,
     ending,
     environment,
     executors,
     frameworks,
+    gc,
+    identity,
     killing,
     paths,
     pods,
     registration,
-    rows,
     run,
     tasks,
     updates,
@@ -35,11 +32,9 @@ from mesos_twisted.agent.core.effects import (
     Checkpoint,
     DestroyContainer,
     Effect,
-    Forget,
     ForgetContainer,
     Log,
     StartTimer,
-    StopAgent,
 )
 from mesos_twisted.agent.core.events import ContainerTerminated, Recovered, RecoveredContainer
 from mesos_twisted.agent.core.restore import Read, read_rows, restore
@@ -57,6 +52,7 @@ from mesos_twisted.agent.core.state import (
 )
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ContainerId
+from mesos_twisted.protocol.states import TERMINAL
 
 REBOOTED = "The host of the agent was rebooted while the task was running"
 UNKNOWN = "Abnormal executor termination: unknown container"
@@ -68,16 +64,16 @@ def recovered(state: AgentState, out: list[Effect], event: Recovered) -> None:
     """The agent knows what it knew, has a plan for what changed, and may look for its master."""
     state.start_time = event.now
     state.boot_id = event.boot_id
-    before = event.records.get(paths.BOOT_KEY, event.boot_id.encode()).decode("utf-8", "replace")
-    rebooted = before != event.boot_id
+    rebooted = _rebooted(event)
     read = read_rows(event.records, out)
-    if not _same_agent(state, out, read, rebooted, event.records):
+    if not identity.settle(state, out, read, event, rebooted):
         return
     containers_left = {item.container_id: item for item in event.containers}
     if read.agent is not None:
         restore(state, out, read)
         _reconcile(state, out, read, containers_left, rebooted, event.now)
     _destroy_orphans(state, out, containers_left)
+    gc.schedule_old_agents(state, event.agents, event.now)
     if paths.BOOT_KEY not in event.records or rebooted:
         out.append(Checkpoint(paths.BOOT_KEY, event.boot_id.encode()))
     state.phase = Phase.DISCONNECTED
@@ -90,41 +86,18 @@ def recovered(state: AgentState, out: list[Effect], event: Recovered) -> None:
         registration.register(state, out)
 
 
-def _same_agent(
-    state: AgentState,
-    out: list[Effect],
-    read: Read,
-    rebooted: bool,
-    records: Mapping[str, bytes],
-) -> bool:
-    """Is the agent still the one that the rows tell of? False: it may not start."""
-    if read.agent is None:
-        if any(key != paths.BOOT_KEY for key in records):
-            out.append(
-                Log("error", "The row of the agent's own id is gone: starting as a new agent")
-            )
-            _forget_all(records, out)
-        return True
-    problem = compatibility.check(state.policy.reconfiguration_policy, read.agent.info, state.info)
-    if problem is None:
-        state.info = msgspec.structs.replace(state.info, id=read.agent.info.id)
-        if state.info != read.agent.info:
-            out.append(rows.agent(state.info))
-        return True
-    if rebooted:
-        # Nothing runs any more, so nothing ties us to the old id.
-        fields = (("why", problem.sentence),)
-        out.append(Log("warn", "Starting as a new agent after a reboot: {why}", fields))
-        _forget_all(records, out)
-        read.agent = None
-        return True
-    out.append(Log("error", "{why}", (("why", problem.sentence),)))
-    out.append(StopAgent(1, problem.sentence))
-    return False
+def refusal(state: AgentState, event: Recovered) -> str | None:
+    """Why the agent may not start, or None; asked before any container is touched.
+
+    Rows of what is over (`done/`) may be left out then.
+    """
+    read = read_rows(event.records, [])
+    return identity.refusal(state.policy, state.info, read, event, _rebooted(event))
 
 
-def _forget_all(records: Mapping[str, bytes], out: list[Effect]) -> None:
-    out.extend(Forget(key) for key in sorted(records) if key != paths.BOOT_KEY)
+def _rebooted(event: Recovered) -> bool:
+    before = event.records.get(paths.BOOT_KEY)
+    return before is not None and before.decode("utf-8", "replace") != event.boot_id
 
 
 def _reconcile(
@@ -145,6 +118,7 @@ def _reconcile(
         containers.terminated(state, out, ContainerTerminated(container_id, status, now))
     for scene, task in lost:
         _report_lost(scene, task, rebooted)
+    _report_unreadable(state, out, read, now)
     for framework in list(state.frameworks.values()):
         for executor in list(framework.executors.values()):
             scene = Scene(state, out, framework, executor, now)
@@ -228,6 +202,27 @@ def _report_lost(scene: Scene, task: Task, rebooted: bool) -> None:
             reason = m.TaskStatusReason.REASON_TASK_KILLED_DURING_LAUNCH
     updates.say(scene, task, ended, message=message, reason=reason, source=_AGENT)
     killing.kill_others(scene, task)
+
+
+def _report_unreadable(state: AgentState, out: list[Effect], read: Read, now: float) -> None:
+    """A task whose own row cannot be read, but of which something was said, is told to be gone.
+
+    Its process is nobody's and destroyed. Of a task without any row the master asks.
+    """
+    unreadable = {key for key, _ in read.errors}
+    for (framework_id, task_id), stream in list(state.streams.items()):
+        if paths.task_key(framework_id, task_id) not in unreadable:
+            continue
+        if stream.pending[-1].state not in TERMINAL:
+            status = updates.foreign_status(
+                state,
+                m.TaskID(value=task_id),
+                executors.gone_state(state.frameworks.get(framework_id)),
+                now,
+                "The agent could not read its record of the task after a restart",
+                m.TaskStatusReason.REASON_EXECUTOR_TERMINATED,
+            )
+            updates.enqueue(state, out, framework_id, task_id, stream.executor_id, status)
 
 
 def _resume_tasks(scene: Scene, read: Read) -> None:

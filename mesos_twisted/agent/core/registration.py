@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesos_twisted.agent.core import ending, frameworks, rows, run, updates
+from mesos_twisted.agent.core import compatibility, ending, frameworks, rows, run, updates
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
     Effect,
@@ -120,7 +120,7 @@ def registered(
     if known is not None and known != message.agent_id:
         text = (
             f"The master knows this agent as {message.agent_id}, but its work directory says "
-            f"{known}: start it with another work_dir, or remove the one it has"
+            f"{known}: start it with another --work_dir, or {compatibility.START_ANEW}."
         )
         out.append(Log("error", text))
         out.append(StopAgent(1, text))

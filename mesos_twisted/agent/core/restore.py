@@ -1,7 +1,7 @@
 """From the checkpoint's rows back to the tables as they were, without containers.
 
-A row that cannot be read is logged and skipped; a missing framework or executor row loses a name,
-never a task.
+A row that cannot be read is left out and told; a missing framework or executor row loses a name,
+never a task, and of a missing task row what was said of the task is still delivered.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TaskKey = tuple[FrameworkId, TaskId]
 
 @dataclass(slots=True)
 class Read:
-    """The rows, sorted by what they are."""
+    """The rows, sorted by what they are; `errors` are the keys left out, and why."""
 
     agent: rows.AgentRow | None = None
     frameworks: dict[FrameworkId, rows.FrameworkRow] = field(default_factory=dict)
@@ -46,23 +46,23 @@ class Read:
     done: dict[tuple[FrameworkId, ExecutorId, ContainerId], rows.DoneRow] = field(
         default_factory=dict
     )
+    errors: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_rows(records: Mapping[str, bytes], out: list[Effect]) -> Read:
-    """The rows by kind; what cannot be read is logged."""
+    """The rows by kind; those of kinds that another version knows are logged and left alone."""
     read = Read()
     for key in sorted(records):
         kind, *parts = (paths.unescape(part) for part in key.split("/"))
         decode = rows.DECODERS.get(kind)
         if decode is None:
-            if key != paths.BOOT_KEY:
+            if key != paths.BOOT_KEY and not key.startswith(paths.UNREADABLE):
                 out.append(Log("warn", "Row {key} is of no kind known here", (("key", key),)))
             continue
         try:
             _file(read, parts, decode(records[key]))
-        except (msgspec.DecodeError, ValueError) as error:
-            fields = (("key", key), ("why", str(error)))
-            out.append(Log("warn", "Row {key} of the checkpoint cannot be read: {why}", fields))
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            read.errors.append((key, str(error)))
     return read
 
 
@@ -70,18 +70,23 @@ def _file(read: Read, parts: list[str], row: rows.Row) -> None:
     """Put a row where it belongs; ValueError when its key does not fit."""
     match row, parts:
         case rows.AgentRow(), [_]:
+            if row.info.id is None:
+                raise ValueError("it has no id")
             read.agent = row
         case rows.FrameworkRow(), [framework_id]:
             read.frameworks[FrameworkId(framework_id)] = row
         case rows.ExecutorRow(), [framework_id, executor_id, container_id]:
+            ExecutorKind(row.kind)
             ids = (FrameworkId(framework_id), ExecutorId(executor_id), ContainerId(container_id))
             read.executors[ids] = row
         case rows.TaskRow(), [framework_id, task_id]:
+            ExecutorKind(row.kind)
             read.tasks[FrameworkId(framework_id), TaskId(task_id)] = row
         case rows.UpdateRow(), [framework_id, task_id, number]:
             key = (FrameworkId(framework_id), TaskId(task_id))
             read.updates.setdefault(key, []).append((int(number), row))
         case rows.DoneRow(), [framework_id, executor_id, container_id]:
+            ExecutorKind(row.kind)
             ids = (FrameworkId(framework_id), ExecutorId(executor_id), ContainerId(container_id))
             read.done[ids] = row
         case _:

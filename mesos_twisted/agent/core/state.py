@@ -77,6 +77,8 @@ class Policy:
     reconfiguration_policy: str = "equal"
     #: Keep the old tasks (`reconnect`), or kill them at recovery (`cleanup`).
     recover: str = "reconnect"
+    #: Refuse to start when a row cannot be read, or go on with all the others.
+    strict: bool = True
     registration_backoff_s: float = 1.0
     registration_backoff_max_s: float = 60.0
     max_completed_frameworks: int = 50

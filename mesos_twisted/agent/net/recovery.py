@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 
 from mesos_twisted.agent.core import environment, paths, rows
 from mesos_twisted.agent.core.events import Recovered, RecoveredContainer
@@ -59,7 +60,7 @@ def _row(key: str, value: bytes) -> rows.Row | None:
     decode = rows.DECODERS.get(key.partition("/")[0])
     try:
         return None if decode is None else decode(value)
-    except (MesosError, ValueError):
+    except (MesosError, ValueError, RecursionError):
         # The core logs what it cannot read.
         return None
 
@@ -79,17 +80,36 @@ def _directory(agent_id: m.AgentID | None, framework_id: str, row: rows.TaskRow)
     return paths.task_directory(run, TaskId(row.info.task_id.value))
 
 
+def earlier_agents(work_dir: str) -> tuple[str, ...]:
+    """The ids of all agents with sandboxes here."""
+    try:
+        return tuple(sorted(os.listdir(os.path.join(work_dir, "slaves"))))
+    except OSError:
+        return ()
+
+
 async def recover(
     records: Mapping[str, bytes],
     containerizer: IContainerizer,
     work_dir: str,
     now: float,
     boot: str | None = None,
+    *,
+    errors: tuple[str, ...] = (),
+    refusal: Callable[[Recovered], str | None] = lambda event: None,
 ) -> Recovered:
     """The event that starts the core; `boot` stands for the host's boot id where it is given.
 
-    Raises UnavailableError without a launcher.
+    `errors`: what the store had to give up. Where `refusal` gives a sentence for the rows alone, no
+    container is looked at: those of an agent that may not start go on. Raises UnavailableError
+    without a launcher.
     """
+    agents = earlier_agents(work_dir)
+    boot = boot or boot_id()
+    current = {key: row for key, row in records.items() if not key.startswith("done/")}
+    first = Recovered(current, (), boot, now, errors, agents)
+    if refusal(first) is not None:
+        return first
     wanted = {
         cz.ContainerId(one): config for one, config in known_containers(records, work_dir).items()
     }
@@ -103,4 +123,4 @@ async def recover(
         else:
             # Never launched, or of a launcher that is gone: the core calls it unknown.
             await containerizer.forget(one.container_id)
-    return Recovered(records, tuple(left), boot or boot_id(), now)
+    return Recovered(records, tuple(left), boot, now, errors, agents)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -22,7 +22,8 @@ from mesos_twisted import MESOS_VERSION
 from mesos_twisted.agent.config import AgentConfig
 from mesos_twisted.agent.core.decide import decide
 from mesos_twisted.agent.core.environment import TOKEN_MARKER
-from mesos_twisted.agent.core.events import ShutdownAsked
+from mesos_twisted.agent.core.events import Recovered, ShutdownAsked
+from mesos_twisted.agent.core.recovery import refusal
 from mesos_twisted.agent.core.state import new_state
 from mesos_twisted.agent.net import flag_values, recovery, setup
 from mesos_twisted.agent.net.agent_metrics import AgentGauges
@@ -64,6 +65,7 @@ from mesos_twisted.transport.http1_server import HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.messages import HttpLimits, Request, text_response
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits, TLSServerFactory
+from mesos_twisted.units import format_duration
 
 _EXECUTOR_BODY = 16 << 20
 _STOP_S = 5.0
@@ -128,7 +130,8 @@ class AgentService:
     async def start(self) -> None:
         """Recover, listen, look for the master. Raises MesosError when that is impossible."""
         began = self._now()
-        self._store = CheckpointStore(self._meta)
+        strict = self._config.strict and self._config.recover != "cleanup"
+        self._store = CheckpointStore(self._meta, strict=strict)
         records = self._store.rows()
         self._listen()
         loopback = self._server(self._endpoint.handle, HttpServer)
@@ -144,7 +147,7 @@ class AgentService:
         self._build_ports(self._store)
         self._pages = self._build_pages()
         self._endpoint.serve(self._executors)
-        event = await recovery.recover(records, self._containerizer, self._work_dir, began)
+        event = await self._recover(records, began)
         self.driver.handle(event)
         if self.driver.stopped:
             return
@@ -156,6 +159,32 @@ class AgentService:
         self._gauges.recovery_s = self._now() - began
         self._house.start()
         self._link.start()
+
+    async def _recover(self, records: dict[str, bytes], began: float) -> Recovered:
+        """What is left of before. Raises UnavailableError without a launcher, or one that does not
+        answer in time."""
+        assert self._store is not None
+        found = Deferred.fromCoroutine(
+            recovery.recover(
+                records,
+                self._containerizer,
+                self._work_dir,
+                began,
+                errors=tuple(self._store.errors),
+                refusal=lambda event: refusal(self.state, event),
+            )
+        )
+        limit = self._timers.after(self._config.recovery_timeout, found.cancel)
+        try:
+            return await found
+        except CancelledError:
+            raise UnavailableError(
+                "The launcher did not tell of the containers within --recovery_timeout="
+                f"{format_duration(self._config.recovery_timeout)}; start the agent again. Tasks "
+                "go on; executors that wait for the agent end themselves after that time."
+            ) from None
+        finally:
+            limit.cancel()
 
     def _build_ports(self, store: CheckpointStore) -> None:
         config, handle, now, count = self._config, self.driver.handle, self._now, self.metrics.add

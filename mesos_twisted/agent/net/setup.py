@@ -175,6 +175,7 @@ def policy(config: AgentConfig, work_dir: str, port: int, executor_endpoint: str
         gc_disk_headroom=config.gc_disk_headroom,
         reconfiguration_policy=config.reconfiguration_policy,
         recover=config.recover,
+        strict=config.strict,
         registration_backoff_s=config.registration_backoff_factor,
         max_completed_executors_per_framework=config.max_completed_executors_per_framework,
     )

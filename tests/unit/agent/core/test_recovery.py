@@ -124,17 +124,6 @@ def test_containers_nobody_knows_are_destroyed(world: World) -> None:
     assert world.of(ef.ForgetContainer) == [ef.ForgetContainer(ContainerId("orphan"))]
 
 
-def test_a_torn_row_is_skipped_with_a_word(world: World) -> None:
-    """The rest is recovered."""
-    world.running_task()
-    world.rows["task/f/broken"] = b"\x93"
-    world.rows["unheard/of"] = b""
-    world.boot()
-    warned = [log.format for log in world.of(ef.Log) if log.level == "warn"]
-    assert len(warned) == 2
-    assert world.state.task("f", "t") is not None
-
-
 def test_history_and_garbage_survive_a_restart(world: World) -> None:
     """A finished executor is still shown, and its sandbox still deleted in time."""
     world.exits(world.running_task(), 0)
@@ -152,8 +141,8 @@ def test_changed_resources_are_refused_by_the_equal_policy(world: World) -> None
     world.policy = replace(world.policy, resources=world.policy.resources[:1])
     world.boot()
     [stop] = world.of(ef.StopAgent)
-    assert stop.exit_code == 1 and "resources" in stop.message
-    assert "reconfiguration_policy=equal" in stop.message
+    assert stop.exit_code == 1 and "the resource mem was mem" in stop.message
+    assert "reconfiguration_policy=equal" in stop.message and "--recover=cleanup" in stop.message
 
 
 def test_grown_resources_are_fine_with_the_additive_policy(world: World) -> None:

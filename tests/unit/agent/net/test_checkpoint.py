@@ -79,7 +79,7 @@ def test_two_agents_cannot_share_a_directory(tmp_path: Path) -> None:
 def test_a_broken_file_is_one_clear_sentence(tmp_path: Path, content: bytes) -> None:
     """It names the file and what to do, and frees the lock."""
     (tmp_path / "checkpoints.db").write_bytes(content)
-    with pytest.raises(UnavailableError, match=r"cannot be used .* move its directory away"):
+    with pytest.raises(UnavailableError, match=r"cannot be used .*--no-strict.*--recover=cleanup"):
         CheckpointStore(str(tmp_path))
     (tmp_path / "checkpoints.db").unlink()
     CheckpointStore(str(tmp_path)).close()
@@ -91,3 +91,94 @@ def test_files_are_the_agents_alone(tmp_path: Path) -> None:
     store.write([Checkpoint("k", b"v")])
     assert {f.stat().st_mode & 0o077 for f in tmp_path.iterdir()} == {0}
     store.close()
+
+
+def killed(tmp_path: Path) -> Path:
+    """The directory of an agent with an id and a task, as a killed process leaves it."""
+    source, left = tmp_path / "source", tmp_path / "left"
+    store = CheckpointStore(str(source))
+    store.write([Checkpoint("agent/info", b"me")])
+    store.write([Checkpoint("task/f/t", b"task")])
+    left.mkdir()
+    for file in source.iterdir():
+        (left / file.name).write_bytes(file.read_bytes())
+    store.close()
+    return left
+
+
+@pytest.mark.parametrize("damage", ["truncated", "gone", "garbage", "half", "torn header"])
+def test_a_lost_database_is_not_taken_for_a_new_agent(tmp_path: Path, damage: str) -> None:
+    """Strict: a sentence. Otherwise the agent keeps its id, is told why, and may go on."""
+    left = killed(tmp_path)
+    database, log = left / "checkpoints.db", left / "checkpoints.db-wal"
+    whole = database.read_bytes()
+    log.unlink()
+    if damage == "gone":
+        database.unlink()
+    else:
+        cut = {"truncated": b"", "garbage": b"?" * 9000, "half": whole[: len(whole) // 2]}
+        database.write_bytes(cut.get(damage, whole[:60]))
+    with pytest.raises(UnavailableError, match=r"cannot be used .*--no-strict.*--recover=cleanup"):
+        CheckpointStore(str(left))
+    store = CheckpointStore(str(left), strict=False)
+    assert store.rows() == {"agent/info": b"me"}
+    assert store.errors
+    store.write([Checkpoint("task/f/u", b"other")])
+    store.close()
+    again = CheckpointStore(str(left))
+    assert again.rows() == {"agent/info": b"me", "task/f/u": b"other"}
+    assert again.errors == []
+    again.close()
+
+
+def test_without_its_log_a_database_is_as_it_was_before(tmp_path: Path) -> None:
+    """The last transactions are lost whole; the agent is still who it was."""
+    left = killed(tmp_path)
+    (left / "checkpoints.db-wal").unlink()
+    store = CheckpointStore(str(left))
+    assert store.rows() == {"agent/info": b"me"}
+    store.close()
+
+
+def test_a_torn_log_loses_a_tail_of_transactions(tmp_path: Path) -> None:
+    """Wherever it is cut, the rows are those after some transaction."""
+    left = killed(tmp_path)
+    log = (left / "checkpoints.db-wal").read_bytes()
+    assert log
+    for cut in range(0, len(log) + 1, 509):
+        there = tmp_path / f"cut-{cut}"
+        there.mkdir()
+        for name in ("checkpoints.db", "identity"):
+            (there / name).write_bytes((left / name).read_bytes())
+        (there / "checkpoints.db-wal").write_bytes(log[:cut])
+        store = CheckpointStore(str(there))
+        rows = store.rows()
+        assert rows["agent/info"] == b"me" and set(rows) <= {"agent/info", "task/f/t"}
+        store.close()
+
+
+def test_an_agent_that_gave_up_its_id_is_new(tmp_path: Path) -> None:
+    """Nothing beside the database tells of the old one."""
+    left = killed(tmp_path)
+    store = CheckpointStore(str(left))
+    store.write([Forget("agent/info"), Forget("task/")])
+    store.close()
+    assert not (left / "identity").exists()
+    (left / "checkpoints.db").write_bytes(b"")
+    again = CheckpointStore(str(left))
+    assert again.rows() == {} and again.errors == []
+    again.close()
+
+
+def test_the_identity_beside_the_database_follows_it(tmp_path: Path) -> None:
+    """A missing or older one is written again."""
+    left = killed(tmp_path)
+    (left / "identity").unlink()
+    CheckpointStore(str(left)).close()
+    assert (left / "identity").read_bytes() == b"me"
+    (left / "identity").write_bytes(b"old")
+    store = CheckpointStore(str(left))
+    assert store.rows()["agent/info"] == b"me"
+    store.write([Checkpoint("agent/info", b"other")])
+    store.close()
+    assert (left / "identity").read_bytes() == b"other"
