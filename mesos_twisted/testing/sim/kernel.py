@@ -117,6 +117,10 @@ class SimKernel:
         self.faults = Faults()
         self.boots = 1
         self.history: list[Process] = []
+        #: Hears of each process that starts.
+        self.heard: Callable[[Process], object] | None = None
+        #: How often ends of processes were lost with the launcher.
+        self.launchers_lost = 0
         self._known: dict[str, Process] = {}
         self._pids = pids
         self._next = 0
@@ -150,6 +154,7 @@ class SimKernel:
 
     def lose_launcher(self) -> None:
         """The launcher is killed: processes go on, how they end is not known any more."""
+        self.launchers_lost += 1
         for launcher in list(self._told):
             launcher.broken()
 
@@ -182,6 +187,8 @@ class SimKernel:
         )
         self.history.append(process)
         self._known[request.container_id] = process
+        if self.heard is not None:
+            self.heard(process)
         if process.fate.after_s is not None:
             process.ending = self.clock.callLater(
                 process.fate.after_s, self._end, process, process.fate.status

@@ -5,7 +5,7 @@ The auditor compares it with what really happened on the hosts. One ledger is fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mesos_twisted.protocol.generated import messages as m
@@ -59,6 +59,8 @@ class Ledger:
         self.launches: dict[str, Launch] = {}
         #: Updates of tasks that nobody launched: (framework, task).
         self.strange: list[tuple[str, str]] = []
+        #: Hears of each update that a framework got.
+        self.heard: Callable[[Launch, Seen], object] | None = None
 
     def launched(
         self, task_id: str, framework: str, agent_id: str, command: str, at: float
@@ -76,9 +78,12 @@ class Ledger:
             self.strange.append((framework, status.task_id.value))
             return None
         agent = None if status.agent_id is None else status.agent_id.value
-        launch.seen.append(
-            Seen(at, status.state, status.uuid, status.source, status.reason, status.message, agent)
+        seen = Seen(
+            at, status.state, status.uuid, status.source, status.reason, status.message, agent
         )
+        launch.seen.append(seen)
+        if self.heard is not None:
+            self.heard(launch, seen)
         return launch
 
     def of(self, framework: str) -> Iterator[Launch]:

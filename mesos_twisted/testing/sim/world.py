@@ -96,6 +96,8 @@ class World:
         self.authority = SimAuthority(CLUSTER)
         self.ledger = Ledger()
         self.exits: list[Exit] = []
+        #: Hears of each process that was started.
+        self.begun: Callable[[Place], object] | None = None
         self.places: dict[str, Place] = {}
         self.hosts: dict[str, SimHost] = {}
         self.agents: dict[str, SimAgent] = {}
@@ -139,6 +141,8 @@ class World:
         place.reactor = SimReactor(place.node, f"{place.name}.{place.lives}")
         place.reactor.on_error = place.errors.append
         place.start(place)
+        if self.begun is not None:
+            self.begun(place)
 
     def kill(self, place: Place) -> None:
         """SIGKILL; the supervisor starts it again."""
