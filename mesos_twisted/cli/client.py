@@ -6,10 +6,12 @@ that gives the command its exit code; see `cli.context`.
 
 from __future__ import annotations
 
+from random import SystemRandom
 from typing import Any
 from urllib.parse import urlencode
 
 from mesos_twisted.cli.settings import Settings
+from mesos_twisted.election.leader import find_masters
 from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
 from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
@@ -45,7 +47,9 @@ class Cluster:
             # A file of the caller's is not good: that is the caller's to mend, not the network's.
             raise MalformedError(str(error)) from None
         self.http = HttpClient(reactor, contexts)
-        self.leader = LeaderClient(self.http, list(settings.masters))
+        secure = contexts if settings.zk_tls.lower() == "true" else None
+        masters = find_masters(reactor, settings.masters, SystemRandom().random, secure)
+        self.leader = LeaderClient(self.http, masters)
         self.headers = settings.headers()
         self.principal = settings.principal
 
@@ -115,7 +119,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Drop every connection."""
-        await self.http.close()
+        await self.leader.close()
 
 
 def sandbox(framework_id: str, task_id: str, executor_id: str) -> str:

@@ -2,13 +2,14 @@
 
 The file is `~/.config/mesos-twisted/config.toml` (or `MESOS_TWISTED_CONFIG`):
 
-    master = "host:5050"          # or a list
+    master = "host:5050"          # or a list, or "zk://host:2181,…/path"
     cacert = "/path/ca.pem"
     cert = "/path/me.pem"
     key = "/path/me-key.pem"
 
 `MESOS_TWISTED_MASTER`, `_CACERT`, `_CERT`, `_KEY`, `_PRINCIPAL` and `_SECRET_FILE` stand for the
-same settings. Secrets are read from files, never from an argument.
+same settings; `zk_tls = true` (`_ZK_TLS`) speaks TLS with ZooKeeper too. Secrets are read from
+files, never from an argument.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from pathlib import Path
 
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.transport.messages import Headers
+from mesos_twisted.zookeeper.url import is_zk_url, parse_zk_url
 
-NAMES = ("master", "cacert", "cert", "key", "principal", "secret_file")
+NAMES = ("master", "cacert", "cert", "key", "principal", "secret_file", "zk_tls")
 PREFIX = "MESOS_TWISTED_"
 
 
@@ -37,6 +39,7 @@ class Settings:
     key: str | None = None
     principal: str | None = None
     secret_file: str | None = None
+    zk_tls: str = "false"
 
     def headers(self) -> Headers:
         """The Authorization header of a principal with a secret; nothing for a certificate."""
@@ -66,6 +69,9 @@ def resolve(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.env
             f"MESOS_TWISTED_CACERT, or write cacert into {_path(environ)}"
         )
     masters = tuple(word.strip() for word in values.pop("master").split(",") if word.strip())
+    if is_zk_url(",".join(masters)):
+        parse_zk_url(",".join(masters))
+        return Settings(masters, **values)
     for master in masters:
         host, _, port = master.rpartition(":")
         if not host or not port.isdigit():

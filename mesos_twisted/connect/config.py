@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mesos_twisted.config import BYTES, DURATION, NAMES, PATH, TEXT, choice, flag
+from mesos_twisted.config import BOOL, BYTES, DURATION, NAMES, PATH, TEXT, choice, flag
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectConfig:
     """What can be set on a connector."""
 
-    master: tuple[str, ...] = flag(NAMES, (), "the masters as host:port[,host:port]")
+    master: tuple[str, ...] = flag(
+        NAMES, (), "the masters as host:port[,host:port], or zk://host:port,…/path"
+    )
+    zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by the connector's certificate")
     agent: str | None = flag(TEXT, None, "one agent as host:port, instead of the masters")
     listen: tuple[str, ...] = flag(
         NAMES,

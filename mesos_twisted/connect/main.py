@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from random import SystemRandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -31,13 +32,16 @@ from mesos_twisted.connect.core.address import (
 from mesos_twisted.connect.net.gate import Gate
 from mesos_twisted.connect.net.proxy import Proxy
 from mesos_twisted.connect.net.upstream import AgentUpstream, IUpstream, LeaderUpstream
+from mesos_twisted.election.leader import find_masters
 from mesos_twisted.errors import MalformedError, MesosError, UnavailableError
 from mesos_twisted.logs import Logging
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
 from mesos_twisted.systemd import LoopWatch, Notifier
 from mesos_twisted.transport.client import HttpClient
 from mesos_twisted.transport.http1 import HttpLimits, HttpServer
+from mesos_twisted.transport.leader import Masters
 from mesos_twisted.transport.tcp import address_text, listen_tcp
+from mesos_twisted.zookeeper.url import is_zk_url, parse_zk_url, without_credentials
 
 _log = Logger()
 _STOP_S = 5.0
@@ -82,8 +86,11 @@ def check(settings: ConnectConfig) -> None:
     config.require(settings, "tls_ca_file", "the cluster is checked by it")
     if bool(settings.master) == bool(settings.agent):
         raise MalformedError("Give either --master=host:port[,…] or --agent=host:port")
-    for master in settings.master:
-        split_host_port(master, "--master")
+    if is_zk_url(",".join(settings.master)):
+        parse_zk_url(",".join(settings.master))
+    else:
+        for master in settings.master:
+            split_host_port(master, "--master")
     if settings.agent:
         split_host_port(settings.agent, "--agent")
     addresses(settings)
@@ -136,6 +143,7 @@ class Connector:
         self._http = HttpClient(
             reactor, self._contexts, connections=_CONNECTIONS, connect_timeout_s=_CONNECT_S
         )
+        self._masters: Masters | None = None
         self._upstream = self._make_upstream()
         names = frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})
         proxy = Proxy(
@@ -161,7 +169,7 @@ class Connector:
     def tell_ready(self) -> None:
         """Tell systemd and the log; from here on signals are heard."""
         where = ", ".join(port_text(port) for port in self.ports)
-        to = self._settings.agent or ",".join(self._settings.master)
+        to = self._settings.agent or without_credentials(",".join(self._settings.master))
         _log.info("Serving {where} for {to}", where=where, to=to)
         self._notifier.ready(f"serving {where} for {to}")
 
@@ -173,6 +181,8 @@ class Connector:
         ending: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self.ports]
         self._upstream.stop()
         ending.append(self._server.stop(_STOP_S))
+        if self._masters is not None:
+            ending.append(self._masters.stop())
         done: Deferred[None] = Deferred()
         DeferredList(ending, consumeErrors=True).addCallback(self._ended, done)
         return done
@@ -191,9 +201,15 @@ class Connector:
         settings = self._settings
         if settings.agent:
             return AgentUpstream(self._http, settings.agent)
-        return LeaderUpstream(
-            self._http, list(settings.master), self._timers, settings.leader_timeout
+        self._masters = find_masters(
+            self._reactor,
+            settings.master,
+            SystemRandom().random,
+            self._contexts if settings.zk_tls else None,
+            # Waiting is done there, where a request may have been sent meanwhile.
+            patience_s=1.0,
         )
+        return LeaderUpstream(self._http, self._masters, self._timers, settings.leader_timeout)
 
     def _listen(self, address: Address) -> IListeningPort:
         if isinstance(address, TcpAddress):

@@ -14,8 +14,10 @@ from mesos_twisted.election.membership import address_of
 from mesos_twisted.election.zookeeper import ZooKeeperDetector
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.transport.leader import Masters, NamedMasters
+from mesos_twisted.transport.tcp import address_text
 from mesos_twisted.zookeeper.net.ensemble import ClientContexts, Ensemble
-from mesos_twisted.zookeeper.url import parse_zk_url
+from mesos_twisted.zookeeper.url import is_zk_url, parse_zk_url
 
 _log = Logger()
 
@@ -94,6 +96,23 @@ class LeaderWatch:
         return UnavailableError(f"No leading master is known at {self._where}")
 
 
+class ElectedMasters:
+    """The elected leader, for a `LeaderClient`; waited for up to `patience_s`."""
+
+    def __init__(self, watch: LeaderWatch, patience_s: float) -> None:
+        self._watch = watch
+        self._patience_s = patience_s
+
+    def find(self) -> Deferred[Sequence[str]]:
+        """The leader alone. Fails with UnavailableError when there is none in time."""
+        found = self._watch.find(self._patience_s)
+        return found.addCallback(lambda leader: (address_text(*leader),))
+
+    def stop(self) -> Deferred[None]:
+        """Fires when nothing is left."""
+        return self._watch.stop()
+
+
 def watch_zookeeper(
     reactor: Any,
     text: str,
@@ -109,3 +128,20 @@ def watch_zookeeper(
     ensemble = Ensemble(reactor, url, session_timeout_s, jitter, contexts)
     detector = ZooKeeperDetector(ensemble.client, url.path, Timers(reactor))
     return LeaderWatch(detector, Timers(reactor), str(url))
+
+
+def find_masters(
+    reactor: Any,
+    masters: Sequence[str],
+    jitter: Callable[[], float],
+    contexts: ClientContexts | None = None,
+    patience_s: float = SESSION_S,
+) -> Masters:
+    """What `--master` means: addresses, or the parts (split at commas) of a `zk://` URL.
+
+    Raises MalformedError for a bad URL.
+    """
+    text = ",".join(masters)
+    if not is_zk_url(text):
+        return NamedMasters(masters)
+    return ElectedMasters(watch_zookeeper(reactor, text, jitter, contexts), patience_s)

@@ -8,10 +8,10 @@ does no harm.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.transport.client import (
@@ -31,15 +31,44 @@ _HOPS = 4
 _Answer = TypeVar("_Answer", ClientResponse, ClientStream)
 
 
+class Masters(Protocol):
+    """Says whom to ask, where that changes."""
+
+    def find(self) -> Deferred[Sequence[str]]:
+        """Fires with `host:port` of masters, the likeliest leader first. UnavailableError: none."""
+        ...
+
+    def stop(self) -> Deferred[None]:
+        """Fires when nothing is left."""
+        ...
+
+
+class NamedMasters:
+    """Masters that are always the same."""
+
+    def __init__(self, masters: Sequence[str]) -> None:
+        if not masters:
+            raise ValueError("A leader client needs at least one master")
+        self._masters = tuple(masters)
+
+    def find(self) -> Deferred[Sequence[str]]:
+        """All of them."""
+        return succeed(self._masters)
+
+    def stop(self) -> Deferred[None]:
+        """There is nothing to end."""
+        return succeed(None)
+
+
 class LeaderClient:
     """`masters` are `host:port`, asked in that order when the leader is not known."""
 
-    def __init__(self, http: HttpClient, masters: list[str], *, secure: bool = True) -> None:
-        if not masters:
-            raise ValueError("A leader client needs at least one master")
+    def __init__(
+        self, http: HttpClient, masters: Sequence[str] | Masters, *, secure: bool = True
+    ) -> None:
         self.leader: str | None = None
         self._http = http
-        self._masters = list(masters)
+        self.masters: Masters = NamedMasters(masters) if isinstance(masters, Sequence) else masters
         self._scheme = "https" if secure else "http"
 
     def request(
@@ -80,14 +109,24 @@ class LeaderClient:
         """Ask all masters again; for callers whose stream to the leader broke."""
         self.leader = None
 
+    async def close(self) -> None:
+        """Drop every connection, and whatever finds the masters."""
+        await self.masters.stop()
+        await self._http.close()
+
     async def _find(
         self, send: Callable[[str], Deferred[_Answer]], path: str, twice: bool
     ) -> _Answer:
         said: list[str] = []
         tried: set[str] = set()
-        queue = [*([self.leader] if self.leader is not None else ()), *self._masters]
+        queue = [self.leader] if self.leader is not None else []
         hops = 0
-        while queue:
+        asked = False
+        while queue or not asked:
+            if not queue:
+                asked = True
+                queue += await self.masters.find()
+                continue
             master = queue.pop(0)
             if master in tried:
                 continue

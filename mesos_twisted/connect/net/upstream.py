@@ -7,6 +7,7 @@ subscribes again; clients notice an end at once, a silent master only after many
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 from mesos_twisted.clock import Timers
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.transport.client import AnswerLostError, ClientStream, HttpClient
-from mesos_twisted.transport.leader import LeaderClient
+from mesos_twisted.transport.leader import LeaderClient, Masters
 from mesos_twisted.transport.messages import Headers
 
 _log = Logger()
@@ -60,10 +61,13 @@ class LeaderUpstream:
     """The leading master among `masters`, waited for up to `patience_s` when none leads."""
 
     def __init__(
-        self, http: HttpClient, masters: list[str], timers: Timers, patience_s: float
+        self,
+        http: HttpClient,
+        masters: Sequence[str] | Masters,
+        timers: Timers,
+        patience_s: float,
     ) -> None:
         self._http = http
-        self._masters = masters
         self._leader = LeaderClient(http, masters)
         self._timers = timers
         self._patience_s = patience_s
@@ -117,7 +121,11 @@ class LeaderUpstream:
 
     async def _ask(self) -> str | None:
         known = self._leader.leader
-        for master in dict.fromkeys((*((known,) if known else ()), *self._masters)):
+        try:
+            masters = await self._leader.masters.find()
+        except UnavailableError:
+            return None
+        for master in dict.fromkeys((*((known,) if known else ()), *masters)):
             url = f"https://{master}/redirect"
             try:
                 answer = await self._http.request("GET", url, timeout_s=_ASK_S)
