@@ -75,7 +75,7 @@ class Pool:
         self._idle: list[ClientConnection] = []
         self._connections: dict[ClientConnection, bool] = {}  # True: carries a stream
         self._filling: ClientConnection | None = None  # takes more behind what it carries
-        self._dials: set[_Dial] = set()
+        self._dials: dict[_Dial, None] = {}
         self._reaper: Timer | None = None
 
     def submit(self, exchange: Exchange) -> None:
@@ -141,15 +141,15 @@ class Pool:
 
     def dialling(self, dial: _Dial) -> None:
         """A connection is being made."""
-        self._dials.add(dial)
+        self._dials[dial] = None
 
     def connected(self, dial: _Dial) -> None:
         """It stands; `released` has it already."""
-        self._dials.discard(dial)
+        self._dials.pop(dial, None)
 
     def refused(self, dial: _Dial, problem: NotConnectedError) -> None:
         """It could not be made: all who wait hear why."""
-        self._dials.discard(dial)
+        self._dials.pop(dial, None)
         if self._dials:
             return
         waiting, self._waiting = self._waiting, []

@@ -45,7 +45,7 @@ class HttpServer:
         self.stopping = False
         #: Coarse time in seconds, renewed once a second: reading the clock per message costs more.
         self.now = clock.seconds()
-        self._connections: set[HttpConnection] = set()
+        self._connections: dict[HttpConnection, None] = {}
         self._sweeper: Timer | None = None
         self._stopped: Deferred[None] | None = None
 
@@ -84,11 +84,11 @@ class HttpServer:
         """`connection` has a transport."""
         if self._sweeper is None:
             self._tick()
-        self._connections.add(connection)
+        self._connections[connection] = None
 
     def lost(self, connection: HttpConnection) -> None:
         """`connection` is gone; with the last one nothing stays scheduled."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if not self._connections:
             if self._sweeper is not None:
                 self._sweeper.cancel()
