@@ -19,6 +19,7 @@ from mesos_twisted.zookeeper.records import Code
 
 #: Reserved nodes that every ensemble has.
 _BORN: Final = ("/zookeeper", "/zookeeper/config", "/zookeeper/quota")
+_KEPT: Final = ("/", *_BORN)
 
 
 class Refusal(Exception):
@@ -125,12 +126,14 @@ class Tree:
         self._ephemerals: dict[int, dict[str, None]] = {}
         for path in _BORN:
             self._make(Made(path, b"", r.OPEN_ACL, 0), 0, 0)
+        for node in self.nodes.values():
+            node.creates = 0  # born with their parents, not made
 
     # Reading
 
     def node(self, path: str) -> Node:
-        """Raises Refusal with NO_NODE."""
-        found = self.nodes.get(path)
+        """Raises Refusal with NO_NODE. An empty path is the root, as in ZooKeeper's own tree."""
+        found = self.nodes.get(path or "/")
         if found is None:
             raise Refusal(Code.NO_NODE)
         return found
@@ -139,21 +142,22 @@ class Tree:
         """The answer to a request that changes nothing. Raises Refusal."""
         match request:
             case r.Exists(path):
-                _valid(path)
+                if "\0" in path:
+                    raise Refusal(Code.BAD_ARGUMENTS)
                 return r.Stated(self.node(path).stat())
             case r.GetData(path):
-                node = self._readable(path, r.READ, who)
+                node = self._allowed(path, r.READ, who)
                 return r.Data(node.data, node.stat())
             case r.GetChildren(path, _, with_stat):
-                node = self._readable(path, r.READ, who)
+                node = self._allowed(path, r.READ, who)
                 return r.Children(scattered(node.children), node.stat() if with_stat else None)
             case r.GetAcl(path):
-                node = self._readable(path, r.READ | r.ADMIN, who)
+                node = self._allowed(path, r.READ | r.ADMIN, who)
                 return r.Acls(node.acl, node.stat())
             case _:
                 raise Refusal(Code.UNIMPLEMENTED)
 
-    def _readable(self, path: str, permission: int, who: Iterable[Identity]) -> Node:
+    def _named(self, path: str, permission: int, who: Iterable[Identity]) -> Node:
         _valid(path)
         return self._allowed(path, permission, who)
 
@@ -199,12 +203,13 @@ class Tree:
         change: Callable[[Change], None],
     ) -> r.Done | r.Created | r.Stated:
         if isinstance(operation, r.Check):
-            node = self._readable(operation.path, r.READ, who)
+            node = self._named(operation.path, r.READ, who)
             _version(node.version, operation.version)
             return r.Done()
         reply = self._one(operation, session, who, change)
         assert isinstance(reply, r.Done | r.Created | r.Stated)
-        return reply
+        # ZooKeeper 3.8 gives no Stat here, whatever was asked for.
+        return r.Created(reply.path) if isinstance(reply, r.Created) else reply
 
     def _one(
         self,
@@ -217,10 +222,9 @@ class Tree:
             case r.Create():
                 return self._create(request, session, who, change)
             case r.Delete(path, version):
-                _valid(path)
-                if path == "/" or path.startswith("/zookeeper"):
+                if "/" not in path or "\0" in path or path in _KEPT:
                     raise Refusal(Code.BAD_ARGUMENTS)
-                self._allowed(_parent(path), r.DELETE, who)
+                self._allowed(path.rpartition("/")[0], r.DELETE, who)
                 node = self.node(path)
                 _version(node.version, version)
                 if node.children:
@@ -228,14 +232,16 @@ class Tree:
                 change(Gone(path))
                 return r.Done()
             case r.SetData(path, data, version):
-                node = self._readable(path, r.WRITE, who)
+                node = self._named(path, r.WRITE, who)
                 _version(node.version, version)
                 change(Changed(path, data))
                 return r.Stated(node.stat())
             case r.SetAcl(path, acl, version):
-                node = self._readable(path, r.ADMIN, who)
+                _valid(path)
+                expanded = self._acl(acl, who)
+                node = self._allowed(path, r.ADMIN, who)
                 _version(node.aversion, version)
-                change(Guarded(path, self._acl(acl, who)))
+                change(Guarded(path, expanded))
                 return r.Stated(node.stat())
             case r.CloseSession():
                 for path in list(self._ephemerals.get(session, ())):
@@ -253,10 +259,10 @@ class Tree:
         change: Callable[[Change], None],
     ) -> r.Created:
         path = request.path
-        if not path.startswith("/"):
+        if "/" not in path or "\0" in path:
             raise Refusal(Code.BAD_ARGUMENTS)
         acl = self._acl(request.acl, who)
-        parent = self._allowed(_parent(path), r.CREATE, who)
+        parent = self._allowed(path.rpartition("/")[0], r.CREATE, who)
         if request.sequential:
             path = f"{path}{parent.creates:010d}"
         _valid(path)
@@ -366,7 +372,7 @@ def _parent(path: str) -> str:
 def _valid(path: str) -> None:
     parts = path.split("/")
     good = path == "/" or (
-        parts[0] == "" and all(part not in ("", ".", "..") for part in parts[1:])
+        len(parts) > 1 and parts[0] == "" and all(part not in ("", ".", "..") for part in parts[1:])
     )
     if not good or "\0" in path:
         raise Refusal(Code.BAD_ARGUMENTS)
