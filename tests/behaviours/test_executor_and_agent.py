@@ -119,7 +119,8 @@ def test_an_agent_with_other_resources_than_before_refuses_to_start(
     done = subprocess.run([*command, *changed], capture_output=True, text=True, timeout=30)
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "reconfiguration_policy=equal" in said and "remove" in said
+    assert "the resource cpus was cpus:1 and is cpus:2" in said
+    assert "reconfiguration_policy=equal" in said and "--recover=cleanup" in said
     again = start_agent(cluster, "restarted", *mine, port=agent.port)
     after = wait_until(again.registered, "the agent is back")
     again.stop()
