@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 
 from mesos_twisted.security.core.secret import Secret
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+from mesos_twisted.testing.daemons import any_port
 from mesos_twisted.testing.failover import Failover
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.testing.zookeeper import RealWorld
@@ -245,3 +249,61 @@ def test_over_tls_certificates_say_who_writes(cluster: Failover) -> None:
         assert client.session_id == 0
         world.close()
     assert cluster.leading() == [second]
+
+
+SUBSCRIBE = """
+import sys
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.sdk.sync import Framework
+
+info = m.FrameworkInfo(user="nobody", name="found by ZooKeeper")
+master, ca, cert, key = sys.argv[1:]
+with Framework(info, masters=[master], ca=ca, cert=cert, key=key) as framework:
+    print(framework.offer(timeout_s=30).hostname)
+"""
+
+
+@pytest.mark.parametrize("cluster", [{"masters": 2}], indirect=True, ids=["two"])
+def test_everything_that_takes_a_master_takes_zookeeper(cluster: Failover) -> None:
+    """The command line, the SDK and the connector, before and after a leader was killed."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MESOS")}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, timeout=60, env=environment
+        )
+        assert done.returncode == 0, done.stderr + cluster.logs()
+        return done.stdout
+
+    def files(name: str, form: str) -> list[str]:
+        paths = {"ca": cluster.ca, "cert": cluster.cert(name), "key": cluster.key(name)}
+        return [form.format(what, path) for what, path in paths.items()]
+
+    def asks() -> None:
+        options = [f"--master={cluster.zk}", f"--cacert={cluster.ca}"]
+        options += [f"--cert={cluster.cert('operator')}", f"--key={cluster.key('operator')}"]
+        assert "localhost" in run("-m", "mesos_twisted", "agent", "list", *options)
+        assert run("-c", SUBSCRIBE, cluster.zk, *files("framework", "{1}")) == "localhost\n"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/slaves")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert len(json.loads(answer.read())["slaves"]) == 1
+        connection.close()
+
+    port = any_port()
+    flags = [f"--master={cluster.zk}", f"--listen=127.0.0.1:{port}"]
+    flags += files("operator", "--tls_{0}_file={1}")
+    cluster.flags["connector"] = [sys.executable, "-m", "mesos_twisted", "connect", *flags]
+    cluster.bring_up("connector")
+    log = cluster.root / "logs" / "connector.log"
+    wait_until(lambda: "Serving" in log.read_text(), "the connector serves")
+    try:
+        asks()
+        first = cluster.leader()
+        cluster.end(first, signal.SIGKILL)
+        cluster.leader(but=first)
+        cluster.registered(1)
+        asks()
+    finally:
+        assert cluster.end("connector", signal.SIGTERM) == 0
