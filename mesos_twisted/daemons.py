@@ -13,14 +13,14 @@ from mesos_twisted import config
 from mesos_twisted.errors import MesosError
 
 DAEMONS = ("master", "agent", "connect", "local", "demo")
-_NOUN_VERBS = ("list", "inspect", "--help")
+_NOUN_VERBS = ("list", "inspect", "gone")
 
 
 def is_daemon(arguments: Sequence[str]) -> bool:
     """Do these arguments start a process that stays, rather than ask the cluster something?"""
     if not arguments or arguments[0] not in DAEMONS:
         return False
-    return not (arguments[0] == "agent" and len(arguments) > 1 and arguments[1] in _NOUN_VERBS[:2])
+    return not (arguments[0] == "agent" and len(arguments) > 1 and arguments[1] in _NOUN_VERBS)
 
 
 def start(name: str, arguments: Sequence[str]) -> int:

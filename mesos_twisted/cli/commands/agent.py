@@ -1,4 +1,4 @@
-"""`mesos-twisted agent list|inspect`: the machines of the cluster.
+"""`mesos-twisted agent list|inspect|gone`: the machines of the cluster.
 
 (`mesos-twisted agent --flags` without a verb starts the daemon.)
 """
@@ -12,6 +12,7 @@ import click
 from mesos_twisted.cli.client import Cluster, NotFoundError
 from mesos_twisted.cli.context import cluster_options, output_option, with_cluster
 from mesos_twisted.cli.render import show, show_document
+from mesos_twisted.protocol.generated import messages as m
 
 
 @click.group()
@@ -61,5 +62,29 @@ def inspect(agent_id: str, **flags: str | None) -> None:
                 show_document(one)
                 return
         raise NotFoundError(f"No agent '{agent_id}' is registered")
+
+    with_cluster(flags, work)
+
+
+@agent.command()
+@click.argument("agent_id")
+@click.option("--yes", is_flag=True, help="do not ask")
+@cluster_options
+def gone(agent_id: str, yes: bool, **flags: str | None) -> None:
+    """Say that an agent never comes back: its tasks are over, and it is refused for good.
+
+    AGENT_ID may be that of an agent that is unreachable, or not back after a failover.
+    """
+    if not yes:
+        click.confirm(f"End all tasks of the agent {agent_id} and refuse it for good?", abort=True)
+
+    async def work(cluster: Cluster, reactor: Any) -> None:
+        await cluster.call(
+            m.MasterCall(
+                type=m.MasterCallType.MARK_AGENT_GONE,
+                mark_agent_gone=m.MasterCallMarkAgentGone(agent_id=m.AgentID(value=agent_id)),
+            )
+        )
+        click.echo(f"The agent {agent_id} is marked gone.")
 
     with_cluster(flags, work)

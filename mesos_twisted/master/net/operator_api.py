@@ -17,6 +17,7 @@ from mesos_twisted.files import listing
 from mesos_twisted.files.store import FileStore
 from mesos_twisted.logs import Logging
 from mesos_twisted.master.core import events as ev
+from mesos_twisted.master.core import gone
 from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.master.net.bodies import decode_body
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
@@ -30,7 +31,7 @@ from mesos_twisted.metrics import snapshot
 from mesos_twisted.metrics.counters import Metrics
 from mesos_twisted.protocol import media
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import FrameworkId, TaskId
+from mesos_twisted.protocol.ids import AgentId, FrameworkId, TaskId
 from mesos_twisted.protocol.media import Media
 from mesos_twisted.protocol.states import TERMINAL
 from mesos_twisted.resources.roles import check_role
@@ -59,6 +60,7 @@ _NEEDS: Final = {
     Type.READ_FILE: "read_file",
     Type.UPDATE_WEIGHTS: "update_weights",
     Type.TEARDOWN: "teardown",
+    Type.MARK_AGENT_GONE: "mark_agent_gone",
 }
 _GROUPS: Final[dict[Type, tuple[str, Build]]] = {
     Type.GET_STATE: ("get_state", OperatorViews.state),
@@ -253,6 +255,8 @@ class OperatorApi:
     ) -> Result | Deferred[Result]:
         if kind is Type.TEARDOWN and call.teardown is not None:
             return self.teardown(call.teardown.framework_id.value, principal)
+        if kind is Type.MARK_AGENT_GONE and call.mark_agent_gone is not None:
+            return self.mark_agent_gone(call.mark_agent_gone.agent_id.value, principal)
         if kind is Type.UPDATE_WEIGHTS and call.update_weights is not None:
             return self.update_weights(call.update_weights.weight_infos, principal)
         if kind is Type.SET_LOGGING_LEVEL and call.set_logging_level is not None:
@@ -340,6 +344,25 @@ class OperatorApi:
         if not wanted:
             return Response(200)
         self._handle(ev.WeightsUpdated(wanted, self._now()))
+        return self._once_settled()
+
+    def mark_agent_gone(self, agent_id: str, principal: Principal) -> Result | Deferred[Result]:
+        """End an agent for good: 200 once the registry says so (or said so before), 403 when the
+        principal may not, 404 for an unknown one, 503 while something else happens to it."""
+        refused = self._refused(principal, Action.MARK_AGENT_GONE, NOTHING)
+        if refused is not None:
+            return refused
+        known = AgentId(agent_id)
+        if known in self._state.gone:
+            return Response(200)
+        problem = gone.check(self._state, known)
+        if problem is not None:
+            return text_response(int(problem.code), problem.sentence)
+        self._handle(ev.AgentGoneAsked(known, str(principal), self._now()))
+        return self._once_settled()
+
+    def _once_settled(self) -> Result | Deferred[Result]:
+        """200 when every change asked for until now holds."""
         settled = self._settled()
         if settled.called:
             return Response(200)

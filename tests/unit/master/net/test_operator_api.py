@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -12,7 +13,7 @@ from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.registry.memory import MemoryRegistry
 from mesos_twisted.registry.operations import RegistryOperation
 from mesos_twisted.security.core.principal import Role
-from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, whole
+from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, register, whole
 
 READS = [
     "GET_HEALTH",
@@ -129,6 +130,54 @@ def test_weights_hold_when_their_update_is_answered(certificates: Certificates) 
     assert whole(answers[0])[0] == 200
     assert world.get("/weights")[1] == [{"role": "a", "weight": 2.5}]
     assert world.close() == []
+
+
+def mark_gone(agent_id: str) -> dict[str, Any]:
+    """The call."""
+    return {"type": "MARK_AGENT_GONE", "mark_agent_gone": {"agent_id": {"value": agent_id}}}
+
+
+def test_an_agent_is_gone_when_its_marking_is_answered(certificates: Certificates) -> None:
+    """Registry first; meanwhile asking again is refused, and afterwards it is true already."""
+    registry = SlowRegistry()
+    world = MasterWorld(certificates, registry=registry)
+    _, transport, agent_id = world.registered()
+    transport.records()
+    registry.slow = True
+    answers: list[Any] = []
+    world.request("POST", "/api/v1", mark_gone(agent_id)).addCallback(answers.append)
+    status, text = world.call(mark_gone(agent_id))
+    assert status == 503 and "try again" in text
+    assert answers == [] and transport.records() == []
+    registry.waiting.pop()()
+    assert whole(answers[0])[0] == 200
+    assert transport.records() == [agentlink.Shutdown(message="Agent has been marked gone")]
+    assert transport.closed and not world.service.state.agents
+    assert world.call(mark_gone(agent_id))[0] == 200
+    link, transport = world.agent()
+    returning = agentlink.Reregister(
+        info=msgspec.structs.replace(register().info, id=m.AgentID(value=agent_id)),
+        pid="p",
+        version="1.11.0",
+    )
+    link.dataReceived(agentlink.frame(returning))
+    assert [type(one) for one in transport.records()] == [agentlink.Shutdown]
+    assert world.close() == []
+
+
+def test_who_may_mark_which_agent_gone(world: MasterWorld) -> None:
+    """Operators by default; an agent that nobody knows is not found."""
+    _, _, agent_id = world.registered()
+    assert world.call(mark_gone(agent_id), role=Role.FRAMEWORK)[0] == 403
+    assert world.call(mark_gone("nobody")) == (404, "Agent 'nobody' not found")
+    assert world.call({"type": "MARK_AGENT_GONE"})[0] == 400
+    call = m.MasterCall(
+        type=m.MasterCallType.MARK_AGENT_GONE,
+        mark_agent_gone=m.MasterCallMarkAgentGone(agent_id=m.AgentID(value=agent_id)),
+    )
+    binary = {"content_type": "application/x-protobuf"}
+    assert whole(world.request("POST", "/api/v1", codec_protobuf.encode(call), **binary))[0] == 200
+    assert world.call({"type": "GET_AGENTS"})[1]["get_agents"]["agents"] == []
 
 
 def test_weights_are_stored_and_shown(world: MasterWorld) -> None:
