@@ -63,12 +63,13 @@ class Server(Protocol):
 class _Slot:
     """An answer's place in the order."""
 
-    __slots__ = ("message", "request", "xid")
+    __slots__ = ("message", "moved", "request", "xid")
 
     def __init__(self, xid: int, request: r.Request) -> None:
         self.xid = xid
         self.request = request
         self.message: bytes | None = None
+        self.moved = False
 
 
 #: What a server answers by itself.
@@ -163,6 +164,7 @@ class ClientConnection(TwistedProtocol):
 
             def answered(zxid: int, error: int, reply: r.Reply | None) -> None:
                 slot.message = jute.encode_reply(xid, zxid, error, reply)
+                slot.moved = error == Code.SESSION_MOVED
                 self._drain()
 
             self._server.write(self, request, answered)
@@ -185,6 +187,10 @@ class ClientConnection(TwistedProtocol):
                 if not isinstance(slot.request, _LOCAL):
                     return
                 slot.message = self._read(slot)
+            elif slot.moved:
+                # ZOOKEEPER-710: it is not answered, the client is to connect anew.
+                self.close()
+                return
             elif self._server.loses(slot.request):
                 self.abort()
                 return
