@@ -19,11 +19,10 @@ from mesos_twisted.testing.sim.net import SimNetwork, SimNode
 from mesos_twisted.testing.sim.reactor import SimReactor
 from mesos_twisted.testing.sim.zk_acl import Identity
 from mesos_twisted.testing.sim.zk_connection import PASSWORD_BYTES, Answer, ClientConnection
-from mesos_twisted.testing.sim.zk_tree import Began, Change, Gone, Made, Refusal, Tree
-from mesos_twisted.testing.sim.zk_tree import Changed as DataChanged
-from mesos_twisted.testing.sim.zk_tree import Ended as SessionEnded
+from mesos_twisted.testing.sim.zk_tree import Began, Change, Ended, Refusal, Tree
+from mesos_twisted.testing.sim.zk_watches import Watches
 from mesos_twisted.zookeeper import records as r
-from mesos_twisted.zookeeper.records import Code, EventKind
+from mesos_twisted.zookeeper.records import Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +112,7 @@ class ZkServer:
         self.lose_only: Callable[[r.Request], bool] | None = None
         self.connections: dict[ClientConnection, None] = {}
         self._by_session: dict[int, ClientConnection] = {}
-        self._data_watches: dict[str, dict[ClientConnection, None]] = {}
-        self._child_watches: dict[str, dict[ClientConnection, None]] = {}
+        self._watches = Watches()
         self._wires: dict[int, _Wire] = {}
         self._touched: dict[int, None] = {}
         # When it leads:
@@ -155,8 +153,7 @@ class ZkServer:
     def _forget(self) -> None:
         self.connections.clear()
         self._by_session.clear()
-        self._data_watches.clear()
-        self._child_watches.clear()
+        self._watches.clear()
         self._touched.clear()
 
     def lead(self, epoch: int) -> None:
@@ -254,8 +251,7 @@ class ZkServer:
 
     def watch(self, connection: ClientConnection, path: str, children: bool) -> None:
         """One watch of each kind for each connection and path."""
-        watches = self._child_watches if children else self._data_watches
-        watches.setdefault(path, {})[connection] = None
+        self._watches.leave(connection, path, children)
 
     def loses(self, request: r.Request) -> bool:
         """Count down `lose_answers`."""
@@ -269,11 +265,7 @@ class ZkServer:
         self.connections.pop(connection, None)
         if self._by_session.get(connection.session) is connection:
             del self._by_session[connection.session]
-        for watches in (self._data_watches, self._child_watches):
-            for path in [path for path, who in watches.items() if connection in who]:
-                del watches[path][connection]
-                if not watches[path]:
-                    del watches[path]
+        self._watches.drop(connection)
 
     # To the leader and back
 
@@ -406,7 +398,7 @@ class ZkServer:
         self.ensemble.log.append(Entry(zxid, time_ms, tuple(changes)))
         self.applied = len(self.ensemble.log)
         self.ensemble.clock.note(self.node.name, f"zxid {zxid:x} {error}")
-        self._tell_watchers(changes)
+        self._watches.tell(changes)
         epoch, index = self.epoch, self.applied
         for server in self.ensemble.servers:
             if server is self or server.leader is not self:
@@ -460,40 +452,13 @@ class ZkServer:
             entry = self.ensemble.log[self.applied]
             self.applied += 1
             self.tree.replay(entry.changes, entry.zxid, entry.time_ms)
-            self._tell_watchers(entry.changes)
+            self._watches.tell(entry.changes)
 
     # To its clients
 
-    def _tell_watchers(self, changes: list[Change] | tuple[Change, ...]) -> None:
-        data, children = self._data_watches, self._child_watches
-        for change in changes:
-            match change:
-                case Made(path=path):
-                    self._fire(EventKind.CREATED, path, data)
-                    self._fire(EventKind.CHILDREN_CHANGED, _parent(path), children)
-                case Gone(path):
-                    told = self._fire(EventKind.DELETED, path, data)
-                    self._fire(EventKind.DELETED, path, children, told)
-                    self._fire(EventKind.CHILDREN_CHANGED, _parent(path), children)
-                case DataChanged(path, _):
-                    self._fire(EventKind.DATA_CHANGED, path, data)
-
-    def _fire(
-        self,
-        kind: EventKind,
-        path: str,
-        watches: dict[str, dict[ClientConnection, None]],
-        but: dict[ClientConnection, None] | None = None,
-    ) -> dict[ClientConnection, None]:
-        found = watches.pop(path, {})
-        for connection in found:
-            if but is None or connection not in but:
-                connection.tell(r.WatchEvent(kind, path))
-        return found
-
     def _close_ended(self, changes: list[Change] | tuple[Change, ...]) -> None:
         for change in changes:
-            if isinstance(change, SessionEnded):
+            if isinstance(change, Ended):
                 connection = self._by_session.pop(change.session, None)
                 if connection is not None:
                     connection.close()
@@ -528,7 +493,3 @@ class ZkServer:
     def expire(self, session: int) -> None:
         """End a session, when this leads."""
         self._hand_over(r.CloseSession(), session, (), lambda zxid, error, reply: None)
-
-
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
