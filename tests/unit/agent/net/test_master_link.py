@@ -1,19 +1,21 @@
 """Only a master is believed; a broken link comes back; a master that does not read is cut."""
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.net import master_link
-from mesos_twisted.agent.net.leader import FixedMasters, parse_masters
+from mesos_twisted.agent.net.leader import FixedMasters, MasterSource, parse_masters
 from mesos_twisted.agent.net.master_link import MAX_BUFFER_BYTES, LinkProtocol, MasterLink
 from mesos_twisted.clock import Timers
 from mesos_twisted.errors import MalformedError
@@ -69,7 +71,12 @@ class NoContexts:
 class World:
     """A link over a reactor that only remembers."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, masters: str = "a:1,b:2") -> None:
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        masters: str = "a:1,b:2",
+        source: MasterSource | None = None,
+    ) -> None:
         patch.setattr(
             master_link,
             "connect_tcp",
@@ -81,7 +88,7 @@ class World:
             self.reactor,
             Timers(self.reactor),
             NoContexts(),
-            FixedMasters(parse_masters(masters)),
+            source or FixedMasters(parse_masters(masters)),
             FlushBatch(self.reactor),
             handle=self.events.append,
             now=lambda: 1.0,
@@ -183,3 +190,54 @@ def test_where_the_masters_are() -> None:
     for text in ("", ",", "zk://a:1/m", "a:x", "a:0", "::1", ":5050"):
         with pytest.raises(MalformedError):
             parse_masters(text)
+
+
+class OneMaster:
+    """Whoever leads, as a test says."""
+
+    def __init__(self) -> None:
+        self.now: tuple[tuple[str, int], ...] = ()
+        self.changed: Callable[[], object] = lambda: None
+
+    def start(self, changed: Callable[[], object]) -> None:
+        self.changed = changed
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def candidates(self) -> tuple[tuple[str, int], ...]:
+        return self.now
+
+    def becomes(self, host: str) -> None:
+        self.now = ((host, 5050),)
+        self.changed()
+
+
+def test_a_new_leader_is_connected_to_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without waiting for the next try, however long that has become."""
+    source = OneMaster()
+    world = World(monkeypatch, source=source)
+    world.link.start()
+    assert world.targets() == []
+    world.reactor.advance(100)
+    source.becomes("a")
+    world.reactor.advance(0)
+    assert world.targets() == [("a", 5050)]
+
+
+def test_a_new_leader_ends_the_link_to_the_old_one(
+    monkeypatch: pytest.MonkeyPatch, certificates: dict[str, bytes]
+) -> None:
+    """Nothing more is said to it; the word that nobody leads changes nothing."""
+    source = OneMaster()
+    world = World(monkeypatch, source=source)
+    world.link.start()
+    source.becomes("a")
+    world.reactor.advance(0)
+    _, transport = world.connect(certificates["master"])
+    assert world.link.connected
+    source.now = ()
+    source.changed()
+    assert not transport.aborted
+    source.becomes("b")
+    assert transport.aborted
