@@ -130,8 +130,17 @@ class SimFramework(Scheduler):
         self._older.clear()
 
     def _stopped(self, reason: str, driver: SchedulerDriver) -> None:
-        if driver is self.driver:
+        if driver is not self.driver:
+            return
+        if "failed over" in reason and self._master is not None and self._timers is not None:
+            # An instance of its own took over and is gone again; somebody must go on.
+            self._timers.after(1.0, self._go_on)
+        else:
             self.over = reason
+
+    def _go_on(self) -> None:
+        if self._master is not None:
+            self.start(self._reactor, self._master)
 
     # Scheduler
 
@@ -269,7 +278,9 @@ class SimFramework(Scheduler):
         for task_id in sorted(self._live):
             self._kill(driver, task_id)
         if self._live:
-            self._note(driver.reconcile(dict.fromkeys(sorted(self._live), "")))
+            self._note(
+                driver.reconcile({one: self._live[one].agent_id for one in sorted(self._live)})
+            )
 
     def _kill(self, driver: SchedulerDriver, task_id: str) -> None:
         launch = self._live[task_id]
