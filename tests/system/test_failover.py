@@ -307,3 +307,33 @@ def test_everything_that_takes_a_master_takes_zookeeper(cluster: Failover) -> No
         asks()
     finally:
         assert cluster.end("connector", signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(
+    "cluster", [{"masters": 2, "servers": 3, "agents": 2}], indirect=True, ids=["three-servers"]
+)
+def test_servers_come_and_go_and_masters_stop_and_wake(cluster: Failover) -> None:
+    """A majority of ZooKeeper is enough; a master that slept through its session ends."""
+    ensemble = cluster.ensemble
+    assert ensemble is not None
+    first = cluster.leader()
+    gone = ensemble.leader()
+    cluster.end("agent-2", signal.SIGUSR1)
+    ensemble.kill(gone)
+    # The registry forgets the one and admits the other again through the servers that are left.
+    cluster.bring_up("agent-2")
+    cluster.registered(2)
+    assert cluster.leader() == first
+    ensemble.bring_up(gone)
+
+    process = cluster.running.pop(first)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        second = cluster.leader()
+        cluster.registered(2)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(30) == 1, "it led, and does not any more"
+    finally:
+        process.kill()
+    assert cluster.leading() == [second]
+    cluster.registered(2)
