@@ -8,6 +8,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from mesos_twisted.registry.operations import RegistryOperation, Snapshot
+from mesos_twisted.registry.raw import Raw
 
 
 class Registry(Protocol):
@@ -30,4 +31,26 @@ class Registry(Protocol):
 
     def close(self) -> Deferred[None]:
         """Fires when everything applied before is durable and the store is let go."""
+        ...
+
+
+class RecordStore(Protocol):
+    """A store's records as they are, for an operator's commands beside a master.
+
+    Both fail with UnavailableError, or MalformedError for a store of a newer release.
+    """
+
+    def read(self) -> Deferred[Raw]:
+        """All of them at one moment, also while a master writes."""
+        ...
+
+    def replace(self, raw: Raw) -> Deferred[None]:
+        """They are these instead, all or none, as a registry that no agent has heard of.
+
+        Refused while a master leads by it.
+        """
+        ...
+
+    def close(self) -> Deferred[None]:
+        """The store is let go."""
         ...

@@ -7,33 +7,22 @@ checks the version it follows: a second master on the same file makes both stop,
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from mesos_twisted.errors import MalformedError, MesosError, UnavailableError
+from mesos_twisted.errors import UnavailableError
 from mesos_twisted.registry.batch import Batch, Batcher
 from mesos_twisted.registry.operations import RegistryOperation, Snapshot, Writes, snapshot
+from mesos_twisted.registry.sqlite_file import Lock, check_not_lost, meta, open_file, unavailable
+from mesos_twisted.registry.sqlite_file import in_place as in_place
 
 T = TypeVar("T")
-
-#: The layout of the file; a file with a higher number was written by a newer release.
-SCHEMA: Final = 1
-
-_CREATE: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS records (
-    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)
-) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('schema', 1), ('version', 0);
-"""
 
 
 class Worker(Protocol):
@@ -73,6 +62,7 @@ class SqliteRegistry:
         self._path = path
         self._worker = worker
         self._database: sqlite3.Connection | None = None
+        self._lock: Lock | None = None
         self._version = 0
         self._batcher: Batcher[Deferred[int]] = Batcher()
         self._busy = False
@@ -123,7 +113,7 @@ class SqliteRegistry:
     def _refused(self, failure: Failure, batch: Batch[Deferred[int]]) -> None:
         reason = failure.value
         self._failed = (
-            reason if isinstance(reason, UnavailableError) else _unavailable(self._path, reason)
+            reason if isinstance(reason, UnavailableError) else unavailable(self._path, reason)
         )
         rest = self._batcher.take()
         for waiting in batch.waiting + (rest.waiting if rest else []):
@@ -142,27 +132,17 @@ class SqliteRegistry:
     # In the worker's thread from here on.
 
     def _load(self) -> Snapshot:
+        path = self._path
         try:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            # Its owner's alone from the first byte; SQLite gives its side files the same mode.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            database = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
-            self._database = database
-            database.isolation_level = None
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")
-            database.executescript(f"BEGIN IMMEDIATE; {_CREATE} COMMIT;")
-            meta = dict(database.execute("SELECT name, value FROM meta"))
-            if meta["schema"] > SCHEMA:
-                raise MalformedError(
-                    f"The registry {self._path} was written by a newer release (layout "
-                    f"{meta['schema']}, this one knows {SCHEMA}); start that release again or "
-                    "restore an older backup."
-                )
-            rows = database.execute("SELECT kind, key, value FROM records")
-            loaded = snapshot(meta["version"], rows)
+            check_not_lost(path)
+            self._database = open_file(path)
+            self._lock = Lock(path, alone=False)
+            # Only now: what was being restored before the lock is complete.
+            version = meta(path, self._database)["version"]
+            rows = self._database.execute("SELECT kind, key, value FROM records")
+            loaded = snapshot(version, rows)
         except (sqlite3.Error, OSError) as error:
-            raise _unavailable(self._path, error) from None
+            raise unavailable(path, error) from None
         self._version = loaded.version
         return loaded
 
@@ -192,32 +172,16 @@ class SqliteRegistry:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _unavailable(self._path, error) from None
+            raise unavailable(self._path, error) from None
         return self._version + 1
 
     def _close_file(self) -> None:
         database, self._database = self._database, None
         if database is not None:
             database.close()
-
-
-def _unavailable(path: str, error: BaseException | None) -> UnavailableError:
-    if isinstance(error, MesosError):
-        return UnavailableError(str(error))
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return UnavailableError(
-        f"The registry {path} cannot be used: {reason}; check the disk and its permissions, or "
-        "restore the file from a backup."
-    )
-
-
-def in_place(function: Callable[[], T]) -> Deferred[T]:
-    """Run a function here and now; a failure is the Deferred's."""
-    try:
-        return succeed(function())
-    except Exception as error:
-        # Whatever it is, it belongs to whoever asked, as from a thread.
-        return fail(error)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
 
 class SameThread:

@@ -12,8 +12,9 @@ def register(cli: click.Group) -> None:
     from mesos_twisted.cli.commands.completion import completion
     from mesos_twisted.cli.commands.framework import framework
     from mesos_twisted.cli.commands.ps import ps
+    from mesos_twisted.cli.commands.registry import registry
     from mesos_twisted.cli.commands.run import run
     from mesos_twisted.cli.commands.task import task
 
-    for command in (agent, certs, completion, framework, ps, run, task):
+    for command in (agent, certs, completion, framework, ps, registry, run, task):
         cli.add_command(command)

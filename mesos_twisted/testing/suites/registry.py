@@ -14,11 +14,15 @@ from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.operations import (
     AdmitAgent,
+    Lead,
+    MarkGone,
     MarkReachable,
     MarkUnreachable,
+    Prune,
     RegistryOperation,
     RemoveAgent,
     StoreWeights,
+    next_lead,
 )
 
 T = TypeVar("T")
@@ -93,6 +97,41 @@ class RegistrySuite:
         assert (len(found.agents), found.unreachable) == (1, {})
         found = afterwards(RemoveAgent(AgentId("a")))
         assert (found.agents, found.unreachable) == ((), {})
+
+    def test_gone_is_from_anywhere_and_for_good(self, tmp_path: Any) -> None:
+        """An agent marked gone is nothing else, until it is forgotten."""
+        place = self.place(tmp_path)
+        registry = self.make(place)
+        self.wait(registry.load())
+        names = ("a", "b", "c", "d")
+        self.wait(registry.apply([AdmitAgent(agent(name)) for name in names]))
+        self.wait(registry.apply([MarkUnreachable(AgentId("b"), 1.0)]))
+        self.wait(registry.apply([MarkUnreachable(AgentId("c"), 2.0)]))
+        self.wait(registry.apply([MarkGone(AgentId("a"), 3.0), MarkGone(AgentId("b"), 4.0)]))
+        self.wait(registry.close())
+        found = self.reopened(place)
+        assert [info.hostname for info in found.agents] == ["d.example"]
+        assert (found.unreachable, found.gone) == ({"c": 2.0}, {"a": 3.0, "b": 4.0})
+        registry = self.make(place)
+        self.wait(registry.load())
+        prune = Prune((AgentId("c"), AgentId("never")), (AgentId("a"),))
+        self.wait(registry.apply([prune]))
+        self.wait(registry.close())
+        found = self.reopened(place)
+        assert (found.unreachable, found.gone) == ({}, {"b": 4.0})
+
+    def test_leaders_are_counted(self, tmp_path: Any) -> None:
+        """Each knows the one before; the registry keeps the name of the first."""
+        place = self.place(tmp_path)
+        for epoch, name in enumerate(("m1", "m2"), 1):
+            master = m.MasterInfo(id=name, ip=1, port=5050, hostname=name)
+            registry = self.make(place)
+            lead = next_lead(self.wait(registry.load()), master)
+            assert lead == Lead("m1", epoch, master)
+            self.wait(registry.apply([lead]))
+            self.wait(registry.close())
+            found = self.reopened(place)
+            assert (found.registry_id, found.epoch, found.master) == ("m1", epoch, master)
 
     def test_odd_names_are_kept(self, tmp_path: Any) -> None:
         """A role may hold slashes, dots and letters of any kind."""
