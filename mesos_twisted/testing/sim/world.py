@@ -18,10 +18,11 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from mesos_twisted.agent.core.state import Policy
-from mesos_twisted.agent.net.leader import FixedMasters
-from mesos_twisted.election.standalone import StandaloneElector
+from mesos_twisted.agent.net.leader import FixedMasters, MasterSource
+from mesos_twisted.election.leader import find_masters, watch_zookeeper
 from mesos_twisted.logs import Logging
 from mesos_twisted.master.config import MasterConfig
+from mesos_twisted.master.net import coordination
 from mesos_twisted.master.net.service import MasterService
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.resources.convert import to_messages
@@ -35,6 +36,7 @@ from mesos_twisted.testing.sim.net import Profile, SimNetwork, SimNode
 from mesos_twisted.testing.sim.reactor import SimReactor
 from mesos_twisted.testing.sim.stores import SimRegistry, StoredRecords
 from mesos_twisted.testing.sim.tls import SimAuthority, SimContexts
+from mesos_twisted.testing.sim.zookeeper import SimZooKeeper
 from mesos_twisted.transport.client import HttpClient
 from mesos_twisted.transport.leader import LeaderClient
 
@@ -43,12 +45,15 @@ PORT = 5050
 #: Shorter than production's, so that minutes show what takes hours there.
 PING_TIMEOUT_S = 5.0
 REREGISTER_TIMEOUT_S = 60.0
+SESSION_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How large a world is, and how its network behaves."""
 
+    #: One with a registry of its own, or several with an ensemble of three ZooKeeper servers.
+    masters: int = 1
     agents: int = 3
     frameworks: tuple[Plan, ...] = (Plan("f1"), Plan("f2"))
     resources: str = "cpus:4;mem:1024;disk:1000"
@@ -104,7 +109,12 @@ class World:
         self.services: dict[str, MasterService] = {}
         self.frameworks: dict[str, SimFramework] = {}
         self.stored = StoredRecords(clock.random("registry"))
-        self._place("m1", self._start_master)
+        self.zookeeper: SimZooKeeper | None = None
+        if shape.masters > 1:
+            nodes = [self.net.node(name, "", f"{name}.sim") for name in ("z1", "z2", "z3")]
+            self.zookeeper = SimZooKeeper(self.net, nodes)
+        for number in range(1, shape.masters + 1):
+            self._place(f"m{number}", self._start_master)
         for number in range(1, shape.agents + 1):
             self._add_host(f"a{number}")
         for plan in shape.frameworks:
@@ -194,25 +204,49 @@ class World:
     def _start_master(self, place: Place) -> None:
         reactor = place.reactor
         assert reactor is not None
-        service = MasterService(
-            self.master_config(place),
+        config, contexts = self.master_config(place), self.contexts(place, Role.MASTER)
+        elector, registry = coordination.parts(
+            config,
             reactor,
-            SimRegistry(self.stored, reactor, self.clock),
-            StandaloneElector(),
+            contexts,
+            self._jitter(place),
+            lambda config, reactor: self._disk(place),
+        )
+        service = MasterService(
+            config,
+            reactor,
+            registry,
+            elector,
             Logging(io.StringIO(), "json", "ERROR"),
             reactor.seconds,
             self.fresh(place),
             partial(self._left, place),
-            self.contexts(place, Role.MASTER),
+            contexts,
             dict,
         )
         self.services[place.name] = service
         service.start(lambda: None)
 
+    def _disk(self, place: Place) -> SimRegistry:
+        assert place.reactor is not None
+        return SimRegistry(self.stored, place.reactor, self.clock)
+
+    def _jitter(self, place: Place) -> Callable[[], float]:
+        return self.clock.random(f"{place.name} jitter").random
+
+    @property
+    def zk(self) -> str | None:
+        """The URL of the election, or None for a sole master."""
+        if self.zookeeper is None:
+            return None
+        hosts = ",".join(f"{server.node.name}.sim:2181" for server in self.zookeeper.servers)
+        return f"zk://{hosts}/mesos"
+
     def master_config(self, place: Place) -> MasterConfig:
         """The flags of one master."""
         return MasterConfig(
-            registry="in_memory",
+            zk=self.zk,
+            zk_session_timeout=SESSION_S,
             cluster=CLUSTER,
             ip=place.node.address,
             hostname=f"{place.name}.sim",
@@ -229,14 +263,19 @@ class World:
             self.hosts[place.name],
             reactor,
             self.contexts(place, Role.AGENT),
-            FixedMasters([("m1.sim", PORT)]),
+            self._masters(place),
             now=reactor.seconds,
             seed=self.fresh(place),
-            jitter=self.clock.random(f"{place.name} jitter").random,
+            jitter=self._jitter(place),
             ended=partial(self._left, place),
             died=partial(self.kill, place),
         )
         agent.start()
+
+    def _masters(self, place: Place) -> MasterSource:
+        if self.zk is None:
+            return FixedMasters([("m1.sim", PORT)])
+        return watch_zookeeper(place.reactor, self.zk, self._jitter(place), None, SESSION_S)
 
     def _start_framework(self, place: Place) -> None:
         self.frameworks[place.name].start(place.reactor, self.client(place))
@@ -244,7 +283,8 @@ class World:
     def client(self, place: Place) -> Any:
         """The leading master, for a framework's process."""
         http = HttpClient(place.reactor, self.contexts(place, Role.FRAMEWORK), pipeline=8)
-        return LeaderClient(http, [f"m1.sim:{PORT}"])
+        named = [f"m1.sim:{PORT}"] if self.zk is None else self.zk.split(",")
+        return LeaderClient(http, find_masters(place.reactor, named, self._jitter(place)))
 
     # Time, and what is asked of a world
 
