@@ -33,6 +33,7 @@ class CustomExecutor:
 
     def __init__(self) -> None:
         self.tasks: dict[str, m.TaskInfo] = {}
+        self.ended: set[str] = set()
         self.unacknowledged: dict[bytes, m.TaskStatus] = {}
         self.connection: ConnectionId | None = None
 
@@ -112,6 +113,10 @@ class World:
         assert isinstance(row, rows.UpdateRow) and row.status.uuid is not None
         if row.acknowledged:
             self.acknowledged.add(row.status.uuid)
+        elif row.status.uuid in self.acknowledged:
+            # An executor that never heard that we had it brings it again after a restart.
+            assert self.boots > 1
+            self.acknowledged.discard(row.status.uuid)
         else:
             task_id = parts[1]
             assert row.status.uuid not in self.order[task_id]
@@ -270,10 +275,17 @@ class World:
             self.feed(ev.ContainerTerminated(container_id, status, self.now))
 
     def kill(self, which: int) -> None:
-        if self.accepted:
-            task_id = self.accepted[which % len(self.accepted)]
+        # The master passes on kills of tasks that it has, and what is acknowledged it has not.
+        had = [one for one in self.accepted if not self.is_over(one)]
+        if had:
+            task_id = had[which % len(had)]
             message = agentlink.KillTask(framework_id=FRAMEWORK, task_id=task_id)
             self.feed(ev.MasterSaid(LINK, message, self.now))
+
+    def is_over(self, task_id: str) -> bool:
+        """Does its scheduler know its end?"""
+        states, uuids = self.states.get(task_id, []), self.order.get(task_id, [])
+        return bool(states) and states[-1] in TERMINAL and uuids[-1] in self.acknowledged
 
     def acknowledge(self, which: int) -> None:
         if self.heard:
@@ -339,10 +351,15 @@ class World:
         for container_id in sorted(self.running):
             executor = self.executors.get(container_id)
             name = self.executor_of(container_id)
-            if executor is None or executor.connection is None or not executor.tasks or not name:
+            if executor is None or executor.connection is None or not name:
                 continue
-            task_id = sorted(executor.tasks)[which % len(executor.tasks)]
+            live = sorted(set(executor.tasks) - executor.ended)
+            if not live:
+                continue
+            task_id = live[which % len(live)]
             state = (m.TaskState.TASK_RUNNING, m.TaskState.TASK_FINISHED)[which % 2]
+            if state in TERMINAL:
+                executor.ended.add(task_id)
             self.count += 1
             status = m.TaskStatus(
                 task_id=m.TaskID(value=task_id),

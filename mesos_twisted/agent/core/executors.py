@@ -40,6 +40,7 @@ from mesos_twisted.agent.core.state import (
     Phase,
     Task,
     Termination,
+    UpdateStream,
 )
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -150,14 +151,15 @@ def subscribed(state: AgentState, out: list[Effect], event: ExecutorSubscribed) 
         out.append(CloseExecutorStream(event.connection))
         return
     if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
+        # It has nothing more to hear.
         out.append(SendToExecutor(event.connection, _Event(type=_Type.SHUTDOWN)))
+        out.append(CloseExecutorStream(event.connection))
+        return
     if executor.connection is not None and executor.connection != event.connection:
         state.connections.pop(executor.connection, None)
         out.append(CloseExecutorStream(executor.connection))
     executor.connection = event.connection
     state.connections[event.connection] = (framework.id, executor.id)
-    if executor.state in (ExecutorState.TERMINATING, ExecutorState.TERMINATED):
-        return
     scene = Scene(state, out, framework, executor, event.now)
     executor.state = ExecutorState.RUNNING
     executor.recovered = False
@@ -268,18 +270,12 @@ def _update(scene: Scene, status: m.TaskStatus) -> None:
     stream = scene.state.streams.get((scene.framework.id, task_id))
     task = scene.executor.tasks.get(task_id)
     repeated = stream is not None and status.uuid in stream.seen
-    if task is not None and not repeated and not task.ended:
+    if task is None and not repeated:
+        _forward(scene, task_id, stream, status)
+    elif task is not None and not repeated and not task.ended:
         task.queued = False
-        complete = msgspec.structs.replace(
-            status,
-            agent_id=scene.state.info.id,
-            executor_id=scene.executor.info.executor_id,
-            source=m.TaskStatusSource.SOURCE_EXECUTOR,
-            timestamp=scene.now if status.timestamp is None else status.timestamp,
-            uuid=status.uuid or scene.state.ids.uuid_bytes(),
-            container_status=status.container_status or updates.container_status(scene.state, task),
-        )
-        updates.report(scene, task, complete)
+        container_status = updates.container_status(scene.state, task)
+        updates.report(scene, task, _complete(scene, status, container_status))
         if status.state in TERMINAL and scene.executor.state is ExecutorState.RUNNING:
             share = environment.executor_share(scene.executor)
             scene.out.append(UpdateContainer(scene.executor.container_id, *share))
@@ -287,6 +283,45 @@ def _update(scene: Scene, status: m.TaskStatus) -> None:
         acknowledged = m.ExecutorEventAcknowledged(task_id=status.task_id, uuid=status.uuid)
         event = _Event(type=_Type.ACKNOWLEDGED, acknowledged=acknowledged)
         scene.out.append(SendToExecutor(scene.executor.connection, event))
+
+
+def _complete(
+    scene: Scene, status: m.TaskStatus, container_status: m.ContainerStatus | None
+) -> m.TaskStatus:
+    """The executor's status with what only the agent knows."""
+    return msgspec.structs.replace(
+        status,
+        agent_id=scene.state.info.id,
+        executor_id=scene.executor.info.executor_id,
+        source=m.TaskStatusSource.SOURCE_EXECUTOR,
+        timestamp=scene.now if status.timestamp is None else status.timestamp,
+        uuid=status.uuid or scene.state.ids.uuid_bytes(),
+        container_status=status.container_status or container_status,
+    )
+
+
+def _forward(
+    scene: Scene, task_id: TaskId, stream: UpdateStream | None, status: m.TaskStatus
+) -> None:
+    """An update of a task nobody here knows is on its way; nothing follows a last word.
+
+    Unlike Mesos's agent, ours takes no word of one executor for another's task.
+    """
+    ended = stream is not None and stream.pending and stream.pending[-1].state in TERMINAL
+    over = any(one.task_id.value == task_id for one in scene.executor.completed_tasks)
+    if task_id in scene.framework.tasks or scene.framework.terminating or ended or over:
+        scene.out.append(Count("slave/invalid_status_updates"))
+        return
+    scene.out.append(Count("slave/valid_status_updates"))
+    updates.enqueue(
+        scene.state,
+        scene.out,
+        scene.framework.id,
+        task_id,
+        scene.executor.id,
+        _complete(scene, status, None),
+        ExecutorKind.CUSTOM,
+    )
 
 
 def closed(state: AgentState, event: ExecutorClosed) -> None:

@@ -8,22 +8,27 @@ from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     ExecutorKind,
+    Framework,
     Phase,
 )
 from mesos_twisted.protocol import agentlink
+from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ExecutorId, FrameworkId, TaskId
 
 
 def kill_task(
     state: AgentState, out: list[Effect], message: agentlink.KillTask, now: float
 ) -> None:
-    """The task is ending; one that is not here is the master's to reconcile."""
+    """The task is ending; of one that is not here the scheduler is told, if the agent knows it."""
     framework_id, task_id = FrameworkId(message.framework_id), TaskId(message.task_id)
     framework = state.frameworks.get(framework_id)
     task = None if framework is None else framework.tasks.get(task_id)
     if framework is None or task is None or framework.terminating:
         fields = (("framework_id", framework_id), ("task_id", task_id))
         out.append(Log("warn", "Cannot kill task {task_id}: it is not here", fields))
+        mute = framework is None or framework.terminating or task is not None
+        if not mute and (framework_id, task_id) not in state.streams:
+            _report_missing(state, out, framework, task_id, now)
         return
     executor = framework.executors[task.executor_id]
     scene = Scene(state, out, framework, executor, now)
@@ -33,6 +38,22 @@ def kill_task(
         killing.kill(scene, task, message.kill_policy)
         if scene.stands:
             pods.settle(scene)
+
+
+def _report_missing(
+    state: AgentState, out: list[Effect], framework: Framework | None, task_id: TaskId, now: float
+) -> None:
+    """A task that never came here was dropped. Source: slave.cpp killTask."""
+    assert framework is not None
+    status = updates.foreign_status(
+        state,
+        m.TaskID(value=task_id),
+        updates.dropped_state(framework),
+        now,
+        "Cannot find executor",
+        m.TaskStatusReason.REASON_EXECUTOR_TERMINATED,
+    )
+    updates.enqueue(state, out, framework.id, task_id, None, status)
 
 
 def shut_down_executor(

@@ -23,7 +23,6 @@ from mesos_twisted.agent.core import (
     paths,
     pods,
     registration,
-    run,
     tasks,
     updates,
     watching,
@@ -195,7 +194,10 @@ def _report_lost(scene: Scene, task: Task, rebooted: bool) -> None:
     ended, message = m.TaskState.TASK_FAILED, REBOOTED if rebooted else UNKNOWN
     reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
     if task.state is m.TaskState.TASK_STAGING:
-        ended, message = run.dropped_state(scene.framework), "Task launched during agent restart"
+        ended, message = (
+            updates.dropped_state(scene.framework),
+            "Task launched during agent restart",
+        )
         reason = m.TaskStatusReason.REASON_AGENT_RESTARTED
         if task.kill is not None:
             ended, message = m.TaskState.TASK_KILLED, killing.KILLED_EARLY

@@ -2,6 +2,7 @@
 
 LinkOpened -> Register (no id yet) or Reregister (with all it has), again after a growing pause
 Registered / Reregistered -> every owed update goes out; pings must keep coming
+from a master behind the last followed -> its link is closed, nothing of it is obeyed
 no ping in time, or LinkClosed -> disconnected: tasks go on, nothing is sent
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesos_twisted.agent.core import compatibility, ending, frameworks, rows, run, updates
+from mesos_twisted.agent.core import compatibility, ending, frameworks, rows, updates
 from mesos_twisted.agent.core.effects import (
     CancelTimer,
     Effect,
@@ -103,8 +104,40 @@ def reregister(state: AgentState) -> agentlink.Reregister:
         executors=tuple(executors),
         tasks=tuple(tasks),
         completed=completed,
+        owing=_owing(state),
         capabilities=state.policy.capabilities,
     )
+
+
+def _owing(state: AgentState) -> tuple[str, ...]:
+    """Frameworks without anything here that have updates to acknowledge all the same."""
+    owed = {key[0] for key, stream in state.streams.items() if stream.pending}
+    return tuple(sorted(owed - state.frameworks.keys()))
+
+
+def _is_behind(state: AgentState, message: agentlink.Registered | agentlink.Reregistered) -> bool:
+    """Did the agent follow a later leader of the same registry? Another registry (a restored one,
+    for instance) has a history of its own."""
+    same = message.registry_id != "" and message.registry_id == state.registry_id
+    return same and message.epoch < state.epoch
+
+
+def _refuse(
+    state: AgentState, out: list[Effect], message: agentlink.Registered | agentlink.Reregistered
+) -> None:
+    text = (
+        f"Refusing the master {message.master_id} of epoch {message.epoch}: this agent has "
+        f"followed epoch {state.epoch} of the same registry ({state.registry_id}). If that master "
+        "is to lead on an older copy of its registry, put the copy in place with `mesos-twisted "
+        "registry restore`"
+    )
+    out.append(Log("error", text))
+    out.append(CancelTimer(_REGISTER))
+    out.append(CancelTimer(_PING))
+    out.append(Reconnect(text))
+    # What else came on this link is nobody's word.
+    state.link = None
+    state.phase = Phase.DISCONNECTED
 
 
 def registered(
@@ -115,6 +148,9 @@ def registered(
 ) -> None:
     """The agent is admitted: its id is on disk, and it serves."""
     if state.phase not in (Phase.REGISTERING, Phase.RUNNING):
+        return
+    if _is_behind(state, message):
+        _refuse(state, out, message)
         return
     known = state.agent_id
     if known is not None and known != message.agent_id:
@@ -127,7 +163,10 @@ def registered(
         return
     if known is None:
         state.info = msgspec.structs.replace(state.info, id=m.AgentID(value=message.agent_id))
-        out.append(rows.agent(state.info))
+    leader = (message.registry_id, message.epoch)
+    if known is None or leader != (state.registry_id, state.epoch):
+        state.registry_id, state.epoch = leader
+        out.append(rows.agent(state.info, *leader))
     again = state.phase is Phase.RUNNING
     state.phase = Phase.RUNNING
     state.master_id = message.master_id
@@ -157,7 +196,7 @@ def _reconcile(
         status = updates.foreign_status(
             state,
             m.TaskID(value=task_id),
-            run.dropped_state(state.frameworks.get(framework_id)),
+            updates.dropped_state(state.frameworks.get(framework_id)),
             now,
             "Reconciliation: task unknown to the agent",
             m.TaskStatusReason.REASON_RECONCILIATION,

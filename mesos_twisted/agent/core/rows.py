@@ -23,9 +23,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class AgentRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Who the agent is: its info with the id that a master gave."""
+    """Who the agent is: its info with the id that a master gave. And whom it followed last: the
+    epoch of the registry of that id."""
 
     info: m.AgentInfo
+    registry_id: str = ""
+    epoch: int = 0
 
 
 class FrameworkRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -106,9 +109,10 @@ DECODERS: dict[str, Callable[[bytes], Row]] = {
 }
 
 
-def agent(info: m.AgentInfo) -> Checkpoint:
-    """Write down who we are."""
-    return Checkpoint(paths.AGENT_KEY, _encode(AgentRow(info=info)))
+def agent(info: m.AgentInfo, registry_id: str, epoch: int) -> Checkpoint:
+    """Write down who we are and whom we follow."""
+    row = AgentRow(info=info, registry_id=registry_id, epoch=epoch)
+    return Checkpoint(paths.AGENT_KEY, _encode(row))
 
 
 def framework(framework: Framework) -> Checkpoint:

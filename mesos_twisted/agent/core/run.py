@@ -1,7 +1,8 @@
 """RunTask and RunTaskGroup: what is new becomes records, rows and a sandbox being made.
 
-A task id that is already here is never started twice. Delivery from the master is ordered; a task
-for another agent, or for a framework that is being ended, is not started.
+A task id that runs here is never started twice; one that has ended is free again, and what was
+still owed of the old task is not: its end would be taken for the new one's. Delivery from the
+master is ordered; a task for another agent, or for a framework that is being ended, is not started.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def _run(
             Log("warn", "Not launching {task_ids}: {why}", (("task_ids", ids), ("why", why)))
         )
         return
+    _make_way(state, out, message.framework, infos, now)
     framework = ensure_framework(state, out, message.framework)
     kind = kind_of(executor_info)
     if executor_info is None:
@@ -108,10 +110,31 @@ def _why_not(
     for info in infos:
         if info.agent_id.value != state.agent_id:
             return "the task is for another agent"
-        task_id = TaskId(info.task_id.value)
-        if (framework_id, task_id) in state.streams or state.task(framework_id, task_id):
-            return f"task {task_id} is here already"
+        task = state.task(framework_id, TaskId(info.task_id.value))
+        if task is not None and not task.ended:
+            return f"task {task.id} is here already"
     return None
+
+
+def _make_way(
+    state: AgentState,
+    out: list[Effect],
+    framework_info: m.FrameworkInfo,
+    infos: tuple[m.TaskInfo, ...],
+    now: float,
+) -> None:
+    """Nothing is owed any more of tasks that had these ids and ended."""
+    assert framework_info.id is not None
+    framework_id = FrameworkId(framework_info.id.value)
+    for info in infos:
+        task_id = TaskId(info.task_id.value)
+        framework = state.frameworks.get(framework_id)
+        task = None if framework is None else framework.tasks.get(task_id)
+        if framework is not None and task is not None:
+            executor = framework.executors[task.executor_id]
+            ending.complete_task(Scene(state, out, framework, executor, now), task)
+        else:
+            ending.close_stream(state, out, framework_id, task_id)
 
 
 def kind_of(info: m.ExecutorInfo | None) -> ExecutorKind:
@@ -170,7 +193,7 @@ def _drop(
     message: str,
     now: float,
 ) -> None:
-    dropped = dropped_state(framework)
+    dropped = updates.dropped_state(framework)
     reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
     for info in infos:
         status = updates.foreign_status(state, info.task_id, dropped, now, message, reason)
@@ -199,14 +222,6 @@ def _take_back(
         framework_id=framework.id, executor_id=executor_id, status=-1
     )
     out.append(SendToMaster(message))
-
-
-def dropped_state(framework: Framework | None) -> m.TaskState:
-    """TASK_DROPPED, or TASK_LOST to a framework that is not partition-aware."""
-    aware = m.FrameworkInfoCapabilityType.PARTITION_AWARE
-    if framework is None or framework.capable(aware):
-        return m.TaskState.TASK_DROPPED
-    return m.TaskState.TASK_LOST
 
 
 def new_executor(

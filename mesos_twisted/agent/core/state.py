@@ -314,6 +314,9 @@ class AgentState:
     master_id: str = ""
     master_version: str = ""
     master_hostname: str = ""
+    #: The registry of the master followed last, and its epoch; on disk.
+    registry_id: str = ""
+    epoch: int = 0
     ping_timeout_s: float = 75.0
     #: Seconds until the next registration try.
     backoff_s: float = 0.0

@@ -15,6 +15,7 @@ from mesos_twisted.agent.core.scene import Scene
 from mesos_twisted.agent.core.state import (
     AgentState,
     ExecutorKind,
+    Framework,
     Phase,
     Task,
     UpdateStream,
@@ -89,6 +90,14 @@ def foreign_status(
         timestamp=now,
         uuid=state.ids.uuid_bytes(),
     )
+
+
+def dropped_state(framework: Framework | None) -> m.TaskState:
+    """TASK_DROPPED, or TASK_LOST to a framework that is not partition-aware."""
+    aware = m.FrameworkInfoCapabilityType.PARTITION_AWARE
+    if framework is None or framework.capable(aware):
+        return m.TaskState.TASK_DROPPED
+    return m.TaskState.TASK_LOST
 
 
 def container_status(state: AgentState, task: Task) -> m.ContainerStatus | None:
@@ -266,10 +275,9 @@ def acknowledge(
     stream.acknowledged_state = status.state
     framework = state.frameworks.get(framework_id)
     task = None if framework is None else framework.tasks.get(task_id)
-    if status.state in TERMINAL and not stream.pending:
-        if framework is None or task is None:
-            ending.close_stream(state, out, framework_id, task_id)
-            return
+    if not stream.pending and (framework is None or task is None):
+        ending.close_stream(state, out, framework_id, task_id)
+    elif framework is not None and task is not None and status.state in TERMINAL:
         executor = framework.executors[task.executor_id]
         ending.complete_task(Scene(state, out, framework, executor, now), task)
     elif stream.pending:
