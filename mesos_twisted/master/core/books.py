@@ -143,15 +143,25 @@ def remember(state: MasterState, framework: Framework, task: Task) -> None:
         framework.completed.popleft()
 
 
-def note_status(state: MasterState, task: Task, status: m.TaskStatus, out: list[Effect]) -> None:
-    """The status is the task's newest, without data; one is kept for a run of equal states."""
+def note_status(
+    state: MasterState,
+    task: Task,
+    status: m.TaskStatus,
+    out: list[Effect],
+    moved: bool = False,
+) -> None:
+    """The status is the task's newest, without data; one is kept for a run of equal states.
+
+    Operators hear of a new state, of health, and of a task that `moved` beyond what its statuses
+    say.
+    """
     if status.data is not None:
         status = _without_data(status)
     statuses = task.statuses
     task.version += 1
     if statuses and statuses[-1].state is status.state:
         task.statuses = (*statuses[:-1], status)
-        if status.reason in _ALWAYS_TOLD:
+        if moved or status.reason in _ALWAYS_TOLD:
             published.task_updated(state, task, status, out)
     else:
         task.statuses = (*statuses, status)

@@ -85,12 +85,14 @@ def _advance(
     now: float,
     out: list[Effect],
 ) -> None:
-    was_terminal = task.terminal
-    task.state = TRANSITIONS[(task.state, latest)]
+    was, was_terminal = task.state, task.terminal
+    task.state = TRANSITIONS[(was, latest)]
     task.version += 1
     framework.version += 1
-    if not task.statuses or task.statuses[-1].uuid != status.uuid:
-        books.note_status(state, task, status, out)
+    moved = task.state is not was
+    # (Mesos tells operators of the statuses' states alone: they miss one that came with a repeat.)
+    if moved or not task.statuses or task.statuses[-1].uuid != status.uuid:
+        books.note_status(state, task, status, out, moved)
     if task.terminal and not was_terminal:
         books.free_task(state, framework, task, now, out)
         # By its latest state: the end's own update may come much later, or after others.

@@ -150,6 +150,22 @@ def test_operators_see_new_states_and_health_only() -> None:
     assert world.status(framework, agent, "t", "TASK_FAILED") != []
 
 
+def test_operators_hear_of_a_state_that_came_with_an_older_update() -> None:
+    """An update sent again carries the task's newest state; whoever follows events knows it too."""
+    world, framework, agent = stage()
+    world.state.operator_subscribers = 1
+    world.status(framework, agent, "t", "TASK_RUNNING", uuid=b"1" * 16)
+    made = world.status(
+        framework, agent, "t", "TASK_RUNNING", latest="TASK_FINISHED", uuid=b"1" * 16
+    )
+    told = [one.event.task_updated for one in made if isinstance(one, Publish)]
+    assert [one and one.state for one in told] == [m.TaskState.TASK_FINISHED]
+    made = world.status(
+        framework, agent, "t", "TASK_RUNNING", latest="TASK_FINISHED", uuid=b"1" * 16
+    )
+    assert not [one for one in made if isinstance(one, Publish)]
+
+
 def kill(task_id: str, agent_id: str | None = None) -> m.SchedulerCallKill:
     """A KILL with a grace period of one second."""
     return m.SchedulerCallKill(
