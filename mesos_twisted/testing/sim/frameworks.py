@@ -113,6 +113,9 @@ class SimFramework(Scheduler):
         self.driver = SchedulerDriver(reactor, self, info, master, jitter=self._random.random)
         self.driver.session.live = {one: launch.agent_id for one, launch in self._live.items()}
         self.driver.start().addCallback(self._stopped, self.driver)
+        if self._timers is not None:
+            # A second stream is no second will.
+            self._timers.cancel_all()
         self._timers = Timers(reactor)
         self._timers.after(self._random.random() * self.plan.act_every_s, self._act)
 
