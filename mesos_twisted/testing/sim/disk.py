@@ -44,6 +44,8 @@ class SimRows:
     def __init__(self, random: Random) -> None:
         self.faults = DiskFaults()
         self.writes = 0
+        #: Rows that were cut short, and transactions that a power cut lost.
+        self.torn = self.lost = 0
         self._random = random
         self._flushed: dict[str, bytes] = {}
         self._log: list[list[Change]] = []
@@ -91,6 +93,7 @@ class SimRows:
     def power_cut(self) -> None:
         """A random tail of the transactions since the last flush is lost."""
         kept = self._random.randint(0, len(self._log))
+        self.lost += len(self._log) - kept
         del self._log[kept:]
         self.flush()
         self._rows = dict(self._flushed)
@@ -101,6 +104,7 @@ class SimRows:
         if not keys:
             return None
         key = keys[self._random.randrange(len(keys))]
+        self.torn += 1
         value = self._rows[key]
         self._rows[key] = self._flushed[key] = value[: self._random.randrange(len(value) + 1)]
         return key

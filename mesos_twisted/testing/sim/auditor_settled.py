@@ -1,0 +1,145 @@
+"""What must hold when a healed world has been quiet for a while: I20, and I2's last word.
+
+One master leads, every agent is registered, every framework subscribed, every launch has come to
+an end that its framework knows or runs, nothing waits for an acknowledgement, nothing is left over.
+"""
+
+from __future__ import annotations
+
+from mesos_twisted.agent.core.state import Phase
+from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import TaskId
+from mesos_twisted.testing.sim.auditor_scene import AgentLife, Check, MasterLife, Scene
+from mesos_twisted.testing.sim.auditor_tasks import FINAL, Tasks
+from mesos_twisted.testing.sim.ledger import Launch
+
+_State = m.TaskState
+
+
+class Settled(Check):
+    """See the module's head."""
+
+    def __init__(self, scene: Scene, tasks: Tasks) -> None:
+        super().__init__(scene)
+        self._tasks = tasks
+
+    def settled(self) -> None:
+        """All of it."""
+        leading = [life.place.name for life in self.scene.leading()]
+        if len(leading) != 1:
+            self.scene.violated("I20", f"{len(leading)} masters lead", ", ".join(leading))
+        leader = self.scene.leader()
+        for name in self.scene.world.hosts:
+            self._agent(name, leader)
+        if leader is not None:
+            self._nothing_waits(leader)
+            self._frameworks(leader)
+        for launch in self.scene.world.ledger.launches.values():
+            self._launch(launch, leader)
+
+    def _agent(self, name: str, leader: MasterLife | None) -> None:
+        life = self.scene.agents.get(name)
+        if life is None or not life.agent.alive:
+            self.scene.violated("I20", f"Agent {name} does not run")
+            return
+        state = life.state
+        known = None
+        if leader is not None and state.agent_id is not None:
+            known = leader.state.agents.get(state.agent_id)
+        if state.phase is not Phase.RUNNING or known is None or not known.active:
+            self.scene.violated(
+                "I20", f"Agent {name} is not registered", f"{state.agent_id}, {state.phase.value}"
+            )
+        for (_, task_id), stream in state.streams.items():
+            if stream.pending:
+                told = ", ".join(status.state.value for status in stream.pending)
+                self.scene.violated(
+                    "I20", f"Agent {name} waits for acknowledgements of task {task_id}", told
+                )
+        self._left_over(name, life)
+
+    def _left_over(self, name: str, life: AgentLife) -> None:
+        """The launcher's journal and the rows say no more than the agent knows."""
+        state = life.state
+        for entry in life.host.kernel.known():
+            if entry.state != "running" and entry.container_id not in state.containers:
+                self.scene.violated(
+                    "I6", f"The launcher of {name} still remembers {entry.container_id}"
+                )
+        if life.host.rows.torn or life.host.rows.faults.broken:
+            return
+        tasks = sum(len(framework.tasks) for framework in state.frameworks.values())
+        rows = life.host.rows.rows()
+        written = sum(key.startswith("task/") for key in rows)
+        if written != tasks:
+            self.scene.violated("I18", f"{name} has {tasks} tasks and {written} rows of tasks")
+        streams = {key.rsplit("/", 1)[0] for key in rows if key.startswith("update/")}
+        if len(streams) != len(state.streams):
+            self.scene.violated(
+                "I18",
+                f"{name} has {len(state.streams)} streams of updates and rows of {len(streams)}",
+            )
+
+    def _nothing_waits(self, leader: MasterLife) -> None:
+        state = leader.state
+        for what, table in (
+            ("registry operations", state.in_flight),
+            ("agents being admitted", state.joining),
+            ("agents being changed", state.changing),
+        ):
+            if table:
+                self.scene.violated("I20", f"{what} do not come to an end", repr(list(table)))
+
+    def _frameworks(self, leader: MasterLife) -> None:
+        connected = {
+            framework_id for framework_id, one in leader.state.frameworks.items() if one.connected
+        }
+        for name, framework in self.scene.world.frameworks.items():
+            driver = framework.driver
+            if framework.over is not None:
+                if "removed" not in framework.over:
+                    self.scene.violated("I20", f"Framework {name} gave up: {framework.over}")
+                continue
+            ours = None if driver is None else driver.session.framework_id
+            if driver is None or not driver.session.subscribed or ours not in connected:
+                self.scene.violated("I20", f"Framework {name} is not subscribed")
+
+    def _launch(self, launch: Launch, leader: MasterLife | None) -> None:
+        framework = self.scene.world.frameworks[launch.framework]
+        runs = self._tasks.runs.get(launch.task_id, ())
+        running = any(run.process.running for run in runs)
+        if framework.over is not None:
+            if running:
+                self.scene.violated("I14", f"Task {launch.task_id} outlived its framework")
+            return
+        last = launch.last
+        if last is None:
+            if launch.taken is True or runs:
+                self.scene.violated(
+                    "I2",
+                    f"The framework of task {launch.task_id} was never told anything of it",
+                    f"{len(runs)} processes of it started",
+                )
+        elif any(seen.state in FINAL for seen in launch.seen):
+            if running:
+                self.scene.violated("I4", f"Task {launch.task_id} is over and runs")
+        elif not launch.over and not running and not self._lost(launch, leader):
+            self.scene.violated(
+                "I20",
+                f"Task {launch.task_id} does not run and its framework was not told of an end",
+                last.value,
+            )
+
+    def _lost(self, launch: Launch, leader: MasterLife | None) -> bool:
+        """Is it unreachable, or unknown, and its agent not among those that are here?"""
+        if launch.last not in (_State.TASK_UNREACHABLE, _State.TASK_UNKNOWN):
+            return False
+        if leader is None:
+            return False
+        agents = leader.state.agents
+        here = any(agent_id == launch.agent_id for agent_id in agents)
+        known = any(
+            TaskId(launch.task_id) in framework.tasks
+            for framework in leader.state.frameworks.values()
+        )
+        return not here and not known
