@@ -121,7 +121,7 @@ class SimFramework(Scheduler):
 
     def die(self) -> None:
         """The process was killed; its reactor is the world's affair."""
-        self.driver, self._master = None, None
+        self.driver, self._master, self._timers = None, None, None
         self._older.clear()
 
     def quieten(self) -> None:
