@@ -249,7 +249,9 @@ class MasterLink:
     def said(self, link: LinkProtocol, message: agentlink.FromMaster) -> None:
         """A record came."""
         if link is self._current:
-            self._attempt = 0
+            if isinstance(message, agentlink.Ping):
+                # It lasts. One that ends before was one more try, whoever ended it.
+                self._attempt = 0
             self._handle(ev.MasterSaid(link.link, message, self._now()))
 
     def unknown(self) -> None:

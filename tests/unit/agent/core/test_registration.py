@@ -126,3 +126,54 @@ def test_an_agent_known_by_another_id_stops(world: World) -> None:
     world.say(agentlink.Reregistered(agent_id="S9", master_id="M", ping_timeout_s=75.0))
     [stop] = world.of(ef.StopAgent)
     assert stop.exit_code == 1 and "S9" in stop.message
+
+
+def led(epoch: int, registry_id: str = "R") -> agentlink.Reregistered:
+    """The answer of a master of that epoch."""
+    return agentlink.Reregistered(
+        agent_id="S0",
+        master_id=f"M{epoch}",
+        ping_timeout_s=75.0,
+        registry_id=registry_id,
+        epoch=epoch,
+    )
+
+
+def test_a_master_behind_the_last_followed_is_refused(world: World) -> None:
+    """Also after a restart; nothing else that it says is obeyed, and tasks go on."""
+    world.running_task()
+    world.say(led(3))
+    assert [effect.key for effect in world.of(ef.Checkpoint)] == ["agent/info"]
+    world.say(led(3))
+    assert world.of(ef.Checkpoint) == []
+    for _ in range(2):
+        world.boot()
+        world.feed(ev.LinkOpened(ConnectionId(7), world.now))
+        world.say(led(2))
+        (again,) = world.of(ef.Reconnect)
+        assert "epoch 2" in again.reason and "mesos-twisted registry restore" in again.reason
+        assert world.state.phase is Phase.DISCONNECTED and world.state.master_id != "M2"
+        kill = agentlink.ShutdownFramework(framework_id="f")
+        assert world.say(kill) == [] and world.state.frameworks
+
+
+def test_a_later_master_or_another_registry_is_followed(world: World) -> None:
+    """A restored registry has another id; a master that says none is of an older release."""
+    world.say(led(3))
+    for answer in (led(4), led(1, "restored"), led(0, ""), led(1)):
+        world.feed(ev.LinkOpened(ConnectionId(7), world.now))
+        world.say(answer)
+        assert world.state.phase is Phase.RUNNING
+        assert world.state.epoch == answer.epoch
+
+
+def test_updates_without_a_framework_are_announced(world: World) -> None:
+    """So that the master knows whom to ask for them when the framework is back."""
+    world.say(led(3))
+    again = agentlink.Reregistered(
+        agent_id="S0", master_id="M", ping_timeout_s=75.0, unknown=(("stranger", "t"),)
+    )
+    world.say(again)
+    world.feed(ev.LinkOpened(ConnectionId(7), world.now))
+    (message,) = world.sent()
+    assert message.owing == ("stranger",)
