@@ -6,7 +6,9 @@ nothing behind. Why a timer is wanted is not known here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -98,6 +100,16 @@ class Timers:
         """Every timer made here is cancelled; new ones can still be made."""
         for timer in tuple(self._armed):
             timer.cancel()
+
+
+def make_steady(reactor: Any) -> None:
+    """From now on the reactor's time neither jumps when the host's clock is set nor stands still
+    while the host sleeps. Twisted takes it from the clock on the wall, so that a clock set back
+    would stop every timer, and a leader would believe in its session for too long.
+
+    Do it before anything is scheduled. Its seconds have nothing to do with the epoch then.
+    """
+    reactor.seconds = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 def backoff(attempt: int, base_s: float, cap_s: float, jitter: float) -> float:

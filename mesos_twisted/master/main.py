@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from mesos_twisted.clock import Timers
+from mesos_twisted.clock import Timers, make_steady
 from mesos_twisted.collector import Collector
 from mesos_twisted.descriptors import raise_limit
 from mesos_twisted.errors import MesosError
@@ -41,6 +41,7 @@ def run(config: MasterConfig) -> int:
     epollreactor.install()
     from twisted.internet import reactor
 
+    make_steady(reactor)
     # Each agent and each framework holds a connection; the master starts no other process.
     raise_limit()
     logging = Logging(sys.stderr, config.log_format, config.logging_level)
