@@ -76,7 +76,7 @@ def _same_or_new(state: AgentState, out: list[Effect], read: Read, event: Recove
     if problem is None:
         state.info = msgspec.structs.replace(state.info, id=read.agent.info.id)
         if state.info != read.agent.info:
-            out.append(rows.agent(state.info, read.agent.registry_id, read.agent.epoch))
+            out.append(rows.agent(state.info, rows.leader_of(read.agent)))
         return
     # The host was rebooted: nothing runs any more, so nothing ties us to the old id.
     fields = (("why", problem.sentence),)

@@ -21,7 +21,7 @@ from mesos_twisted.agent.core.effects import (
     StopAgent,
 )
 from mesos_twisted.agent.core.events import LinkClosed, LinkOpened
-from mesos_twisted.agent.core.state import AgentState, ExecutorKind, ExecutorState, Phase
+from mesos_twisted.agent.core.state import AgentState, ExecutorKind, ExecutorState, Leader, Phase
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import FrameworkId, TaskId
@@ -115,21 +115,13 @@ def _owing(state: AgentState) -> tuple[str, ...]:
     return tuple(sorted(owed - state.frameworks.keys()))
 
 
-def _is_behind(state: AgentState, message: agentlink.Registered | agentlink.Reregistered) -> bool:
-    """Did the agent follow a later leader of the same registry? Another registry (a restored one,
-    for instance) has a history of its own."""
-    same = message.registry_id != "" and message.registry_id == state.registry_id
-    return same and message.epoch < state.epoch
-
-
-def _refuse(
-    state: AgentState, out: list[Effect], message: agentlink.Registered | agentlink.Reregistered
-) -> None:
+def _refuse(state: AgentState, out: list[Effect], leader: Leader) -> None:
+    """A deposed master that does not know it, or one that leads by an old copy of its registry."""
     text = (
-        f"Refusing the master {message.master_id} of epoch {message.epoch}: this agent has "
-        f"followed epoch {state.epoch} of the same registry ({state.registry_id}). If that master "
-        "is to lead on an older copy of its registry, put the copy in place with `mesos-twisted "
-        "registry restore`"
+        f"Refusing the master {leader.master_id} of epoch {leader.epoch}: this agent has followed "
+        f"{state.leader.master_id} of epoch {state.leader.epoch} by the same registry "
+        f"({leader.registry_id}). If the new one is to lead by an older copy of the registry, put "
+        "the copy in place with `mesos-twisted registry restore`"
     )
     out.append(Log("error", text))
     out.append(CancelTimer(_REGISTER))
@@ -149,8 +141,9 @@ def registered(
     """The agent is admitted: its id is on disk, and it serves."""
     if state.phase not in (Phase.REGISTERING, Phase.RUNNING):
         return
-    if _is_behind(state, message):
-        _refuse(state, out, message)
+    leader = Leader(message.registry_id, message.epoch, message.master_id)
+    if leader.is_behind(state.leader):
+        _refuse(state, out, leader)
         return
     known = state.agent_id
     if known is not None and known != message.agent_id:
@@ -163,10 +156,9 @@ def registered(
         return
     if known is None:
         state.info = msgspec.structs.replace(state.info, id=m.AgentID(value=message.agent_id))
-    leader = (message.registry_id, message.epoch)
-    if known is None or leader != (state.registry_id, state.epoch):
-        state.registry_id, state.epoch = leader
-        out.append(rows.agent(state.info, *leader))
+    if known is None or leader != state.leader:
+        state.leader = leader
+        out.append(rows.agent(state.info, leader))
     again = state.phase is Phase.RUNNING
     state.phase = Phase.RUNNING
     state.master_id = message.master_id

@@ -96,7 +96,7 @@ def _file(read: Read, parts: list[str], row: rows.Row) -> None:
 def restore(state: AgentState, out: list[Effect], read: Read) -> None:
     """The tables are as they were, without containers."""
     if read.agent is not None:
-        state.registry_id, state.epoch = read.agent.registry_id, read.agent.epoch
+        state.leader = rows.leader_of(read.agent)
     for framework_id, framework_row in read.frameworks.items():
         state.frameworks[framework_id] = Framework(framework_id, framework_row.info)
     for key, executor_row in read.executors.items():

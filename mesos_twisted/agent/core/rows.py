@@ -13,7 +13,7 @@ import msgspec
 
 from mesos_twisted.agent.core import paths
 from mesos_twisted.agent.core.effects import Checkpoint
-from mesos_twisted.agent.core.state import CompletedExecutor, Executor, Framework, Task
+from mesos_twisted.agent.core.state import CompletedExecutor, Executor, Framework, Leader, Task
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import FrameworkId
 
@@ -24,11 +24,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 class AgentRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who the agent is: its info with the id that a master gave. And whom it followed last: the
-    epoch of the registry of that id."""
+    master, and its epoch by the registry of that id."""
 
     info: m.AgentInfo
     registry_id: str = ""
     epoch: int = 0
+    master_id: str = ""
 
 
 class FrameworkRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -90,6 +91,11 @@ class DoneRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tasks: tuple[m.Task, ...] = ()
 
 
+def leader_of(row: AgentRow) -> Leader:
+    """Whom the agent of that row followed."""
+    return Leader(row.registry_id, row.epoch, row.master_id)
+
+
 _RowT = TypeVar("_RowT", bound=Row)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -109,9 +115,14 @@ DECODERS: dict[str, Callable[[bytes], Row]] = {
 }
 
 
-def agent(info: m.AgentInfo, registry_id: str, epoch: int) -> Checkpoint:
+def agent(info: m.AgentInfo, leader: Leader) -> Checkpoint:
     """Write down who we are and whom we follow."""
-    row = AgentRow(info=info, registry_id=registry_id, epoch=epoch)
+    row = AgentRow(
+        info=info,
+        registry_id=leader.registry_id,
+        epoch=leader.epoch,
+        master_id=leader.master_id,
+    )
     return Checkpoint(paths.AGENT_KEY, _encode(row))
 
 

@@ -86,6 +86,26 @@ class Policy:
     max_completed_tasks_per_executor: int = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """A master and its place among those that led by the registry of that id. Of a master that
+    does not say, the id is empty."""
+
+    registry_id: str = ""
+    epoch: int = 0
+    master_id: str = ""
+
+    def is_behind(self, other: Leader) -> bool:
+        """Did the other lead by the same registry later, or in the same place?"""
+        if not self.registry_id or self.registry_id != other.registry_id:
+            return False
+        here, there = (self.epoch, self.master_id), (other.epoch, other.master_id)
+        return here != there and self.epoch <= other.epoch
+
+
+NOBODY = Leader()
+
+
 class Phase(enum.Enum):
     """Where the agent is with its master."""
 
@@ -314,9 +334,8 @@ class AgentState:
     master_id: str = ""
     master_version: str = ""
     master_hostname: str = ""
-    #: The registry of the master followed last, and its epoch; on disk.
-    registry_id: str = ""
-    epoch: int = 0
+    #: Whom the agent followed last; on disk.
+    leader: Leader = NOBODY
     ping_timeout_s: float = 75.0
     #: Seconds until the next registration try.
     backoff_s: float = 0.0
