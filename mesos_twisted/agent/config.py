@@ -32,7 +32,7 @@ class AgentConfig:
         MASTERS, None, "where the masters are: host:port[,host:port…] or zk://host:port,…/path"
     )
     zk_session_timeout: float = flag(
-        DURATION, 6.0, "silence after which ZooKeeper's word on the leader counts no more"
+        DURATION, 30.0, "silence after which ZooKeeper's word on the leader counts no more"
     )
     zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by this agent's certificate")
     work_dir: str = flag(PATH, "/var/lib/mesos/agent", "sandboxes, checkpoints and caches")

@@ -21,8 +21,11 @@ from mesos_twisted.zookeeper.url import is_zk_url, parse_zk_url
 
 _log = Logger()
 
-#: How long a session of those who only watch lasts without a word, unless told otherwise.
-SESSION_S = 6.0
+#: How long a session of those who only watch lasts without a word, unless told otherwise. They hear
+#: of a change at once all the same, and each pings three times in it.
+SESSION_S = 30.0
+#: How long a tool waits for a leader.
+PATIENCE_S = 6.0
 
 
 class LeaderWatch:
@@ -135,7 +138,7 @@ def find_masters(
     masters: Sequence[str],
     jitter: Callable[[], float],
     contexts: ClientContexts | None = None,
-    patience_s: float = SESSION_S,
+    patience_s: float = PATIENCE_S,
 ) -> Masters:
     """What `--master` means: addresses, or the parts (split at commas) of a `zk://` URL.
 
