@@ -73,6 +73,16 @@ def with_cluster(
     sys.exit(run_reactor(reactor, whole))
 
 
+def with_reactor(work: Callable[[Any], Coroutine[Any, Any, int | None]]) -> None:
+    """Run `work(reactor)` in one reactor run and exit with what it returns."""
+    from twisted.internet import reactor
+
+    async def whole() -> int:
+        return await work(reactor) or OK
+
+    sys.exit(run_reactor(reactor, whole))
+
+
 def run_reactor(reactor: Any, work: Callable[[], Awaitable[int]]) -> int:
     """Run a coroutine to its end; a MesosError becomes its sentence and exit code.
 

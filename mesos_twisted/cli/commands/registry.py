@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mesos_twisted.cli.context import OK, output_option, run_reactor
+from mesos_twisted.cli.context import output_option, with_reactor
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.registry import raw
@@ -118,17 +117,14 @@ def restore(where: str, yes: bool, file: str) -> None:
 
 
 def _with_store(where: str, work: Callable[[RecordStore], Coroutine[Any, Any, None]]) -> None:
-    from twisted.internet import reactor
-
-    async def whole() -> int:
+    async def whole(reactor: Any) -> None:
         store = SqliteRecords(where)
         try:
             await work(store)
         finally:
             await store.close()
-        return OK
 
-    sys.exit(run_reactor(reactor, whole))
+    with_reactor(whole)
 
 
 def _document(records: raw.Raw, found: Snapshot) -> dict[str, Any]:
