@@ -27,6 +27,7 @@ from mesos_twisted.errors import RefusedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.sdk.connect import master_client
 from mesos_twisted.sdk.scheduler import Scheduler, SchedulerDriver
+from mesos_twisted.transport.leader import LeaderClient
 
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
@@ -98,8 +99,13 @@ class Framework:
         ca: Path | str,
         cert: Path | str | None = None,
         key: Path | str | None = None,
+        *,
+        zk_tls: bool = False,
     ) -> None:
+        """`masters` are host:port each, or one zk://host:port/path (by TLS with `zk_tls`)."""
         self._info, self._files = info, (tuple(masters), ca, cert, key)
+        self._zk_tls = zk_tls
+        self._client: LeaderClient | None = None
         self._queued = _Queued()
         self._driver: SchedulerDriver | None = None
 
@@ -126,7 +132,8 @@ class Framework:
         masters, ca, cert, key = self._files
 
         def begin() -> None:
-            client = master_client(reactor, masters, ca, cert, key)
+            client = master_client(reactor, masters, ca, cert, key, zk_tls=self._zk_tls)
+            self._client = client
             self._driver = SchedulerDriver(reactor, self._queued, self._info, client)
             self._driver.start()
 
@@ -142,6 +149,9 @@ class Framework:
         driver, self._driver = self._driver, None
         if driver is not None:
             _wait_for(lambda: driver.stop(teardown=teardown))
+        client, self._client = self._client, None
+        if client is not None:
+            _wait_for(lambda: Deferred.fromCoroutine(client.close()))
 
     def offer(self, timeout_s: float = 30.0) -> m.Offer:
         """The next valid offer. Raises UnavailableError after `timeout_s`."""
