@@ -222,8 +222,6 @@ class Session:
         while self._waiting:
             call, request, watcher = self._waiting.popleft()
             effects.append(self._send_call(link, call, request, watcher, now))
-        if self._closing_until is not None:
-            effects.append(self._send_call(link, _OURS, r.CloseSession(), None, now))
         return effects
 
     def _message(self, link: _Connection, message: bytes, now: float) -> list[e.Effect]:

@@ -18,7 +18,6 @@ from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.errors import BugError
 from mesos_twisted.security.core.secret import Secret
 from mesos_twisted.transport.batch import FlushBatch
-from mesos_twisted.transport.tcp import address_text
 from mesos_twisted.transport.tls import IContextSource
 from mesos_twisted.zookeeper import records as r
 from mesos_twisted.zookeeper.core import events as e
@@ -281,13 +280,12 @@ class ZooKeeperClient:
             connection.write(b"".join(gathered))
 
     def _changed(self, state: SessionState, why: str) -> None:
-        server = address_text(*self._servers[0]) if self._connection is None else ""
         _log.info(
             "ZooKeeper session {session_id} is {state}: {why}",
             session_id=f"{self.session_id:#x}",
             state=state.value,
             why=why,
-            server=server or getattr(self._connection, "server", ""),
+            server="" if self._connection is None else self._connection.server,
         )
         for listener in tuple(self._listeners):
             self._tell(listener, state, why)
