@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
+from mesos_twisted.testing.sim import faults_zk
 from mesos_twisted.testing.sim.net import Cut, Profile
 from mesos_twisted.testing.sim.reactor import SimReactor
 from mesos_twisted.testing.sim.world import Place, World
@@ -225,6 +226,16 @@ def no_names(world: World, random: Random) -> str:
     return f"no names on {node.name}"
 
 
+def stop_gracefully(world: World, random: Random) -> str:
+    """SIGTERM to a master, as an upgrade does; it is started again."""
+    place = _live(world, random, "m")
+    if place is None:
+        return "no master to stop"
+    service = world.services[place.name]
+    service.stop().addBoth(lambda _: world.kill(place) if place.alive else None)
+    return f"SIGTERM to {place.name}"
+
+
 KINDS: dict[str, Fault] = {
     function.__name__: function
     for function in (
@@ -245,8 +256,9 @@ KINDS: dict[str, Fault] = {
         lose_launcher,
         clock_step,
         no_names,
+        stop_gracefully,
     )
-}
+} | faults_zk.KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +291,7 @@ def _drawn(random: Random, kinds: list[str], gap_s: float, seconds: float) -> It
 def heal(world: World) -> None:
     """Nothing is wrong any more: links are whole, disks good, machines on, processes running."""
     world.net.heal_all()
+    faults_zk.heal(world)
     for node in world.net.nodes.values():
         node.dns_down = False
         node.set_rate(1.0)
