@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from mesos_twisted.master.core import events
-from mesos_twisted.master.core.effects import SendEvent
+from mesos_twisted.master.core.effects import SendEvent, SendToAgent
 from mesos_twisted.master.core.invariants import check
-from mesos_twisted.master.core.state import Agent, Framework
+from mesos_twisted.master.core.state import Agent, Framework, Policy
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId, OfferId
@@ -33,9 +33,14 @@ numbers = st.integers(0, 1 << 30)
 class Master(RuleBasedStateMachine):
     """Random frameworks and agents; what an agent runs is not modelled, so it may say anything."""
 
-    @initialize()
-    def begin(self) -> None:
-        self.world = World(checks=False)
+    @initialize(slowly=st.booleans())
+    def begin(self, slowly: bool) -> None:
+        policy = Policy(
+            publish_per_framework_metrics=False,
+            removal_interval_s=90.0 if slowly else 0.0,
+            registry_max_agent_age_s=150.0,
+        )
+        self.world = World(policy, checks=False)
         self.state = self.world.state
         self.tasks = 0
         for capabilities in CAPABILITIES[1:3]:
@@ -230,6 +235,24 @@ class Master(RuleBasedStateMachine):
         if found is not None and found.link is not None:
             self.world.say(found.link, agentlink.Pong())
 
+    @rule(number=numbers, late=st.booleans())
+    def mark_gone(self, number: int, late: bool) -> None:
+        known = [*self.state.agents, *self.state.unreachable, *self.state.recovered, "nobody"]
+        if number % 3 == 0:
+            agent_id = AgentId(known[number // 3 % len(known)])
+            self.world.do(events.AgentGoneAsked(agent_id, "ops", self.world.now))
+            if not late:
+                self.world.durable()
+
+    @rule()
+    def forget_lost_agents(self) -> None:
+        self.world.do(events.RegistryGcDue(self.world.now))
+
+    @rule()
+    def removal_is_due(self) -> None:
+        if self.state.removals:
+            self.world.fire("removal")
+
     @rule(number=numbers)
     def not_back(self, number: int) -> None:
         known = [*self.state.agents, *self.state.recovered]
@@ -242,6 +265,7 @@ class Master(RuleBasedStateMachine):
             *self.state.agents,
             *self.state.unreachable,
             *self.state.recovered,
+            *self.state.gone,
             f"old-S{number % 2}",
         ]
         agent_id = known[number % len(known)]
@@ -277,6 +301,7 @@ class Master(RuleBasedStateMachine):
             frameworks=tuple(infos),
             tasks=tuple(reports),
             executors=tuple(executors),
+            owing=("recovered-0", "unheard-of")[: number % 3],
         )
         if not late:
             self.world.durable()
@@ -304,6 +329,12 @@ class Master(RuleBasedStateMachine):
     @rule()
     def fail_over(self) -> None:
         self.world.fire("recovered")
+
+    @invariant()
+    def gone_is_for_good(self) -> None:
+        for effect in self.world.last:
+            if isinstance(effect, SendToAgent):
+                assert self.state.agent_of.get(effect.link) not in self.state.gone
 
     @invariant()
     def tables_agree(self) -> None:
