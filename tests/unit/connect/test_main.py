@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from mesos_twisted.config import load
 from mesos_twisted.connect.config import ConnectConfig
 from mesos_twisted.connect.main import allowed_users, check, start
-from mesos_twisted.errors import MalformedError
+from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.security.net import authority
 
 
@@ -66,3 +68,19 @@ def test_it_tells_systemd_reads_certificates_again_and_ends_when_asked(tmp_path)
             process.kill()
             process.wait()
     assert not (tmp_path / "door").exists()
+
+
+@pytest.mark.parametrize("url", ["zk://a:1,b:2/mesos", "zk://u:p@a:1/mesos"])
+def test_masters_may_be_found_in_zookeeper(url: str, tmp_path: Path) -> None:
+    """The URL is taken whole, though it holds commas; what is wrong after it is told next."""
+    settings = load(ConnectConfig, [f"--master={url}", f"--tls_ca_file={tmp_path}/none"], {})
+    with pytest.raises((UnavailableError, MalformedError), match="none"):
+        check(settings.config)
+
+
+def test_a_bad_zookeeper_url_is_refused() -> None:
+    """Without its password."""
+    settings = load(ConnectConfig, ["--master=zk://u:hunter2@a:1", "--tls_ca_file=x"], {})
+    with pytest.raises(MalformedError) as refused:
+        check(settings.config)
+    assert "hunter2" not in str(refused.value)
