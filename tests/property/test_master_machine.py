@@ -235,12 +235,25 @@ class Master(RuleBasedStateMachine):
         if found is not None and found.link is not None:
             self.world.say(found.link, agentlink.Pong())
 
-    @rule(number=numbers, late=st.booleans())
-    def mark_gone(self, number: int, late: bool) -> None:
-        known = [*self.state.agents, *self.state.unreachable, *self.state.recovered, "nobody"]
-        if number % 3 == 0:
-            agent_id = AgentId(known[number // 3 % len(known)])
+    @rule(
+        number=numbers,
+        table=st.sampled_from(("agents", "unreachable", "recovered")),
+        late=st.booleans(),
+    )
+    def mark_gone(self, number: int, table: str, late: bool) -> None:
+        known = [*getattr(self.state, table), "nobody"]
+        if number % 2 == 0 or table != "agents":
+            agent_id = AgentId(known[number % len(known)])
             self.world.do(events.AgentGoneAsked(agent_id, "ops", self.world.now))
+            if not late:
+                self.world.durable()
+
+    @rule(number=numbers, late=st.booleans())
+    def fall_silent(self, number: int, late: bool) -> None:
+        found = self.agent(number)
+        if found is not None:
+            for _ in range(6):
+                self.world.fire("ping", found.agent_id)
             if not late:
                 self.world.durable()
 
