@@ -53,6 +53,7 @@ class Frameworks(Check):
         super().__init__(scene)
         self._closed_at: dict[tuple[MasterLife, FrameworkId], float] = {}
         self._torn_down: set[FrameworkId] = set()
+        self._seen: set[FrameworkId] = set()
         self._removed: dict[MasterLife, int] = {}
 
     def master_turn(self, life: MasterLife, turn: MasterTurn) -> None:
@@ -171,10 +172,12 @@ class Frameworks(Check):
 
     def _look_at_removed(self, life: MasterLife) -> None:
         for framework_id, framework in life.state.completed.items():
-            if framework_id in self._torn_down or framework.unregistered_at is None:
+            if framework_id in self._seen or framework.unregistered_at is None:
                 continue
-            self._torn_down.add(framework_id)
+            self._seen.add(framework_id)
             self.scene.probes.sometimes("framework removed")
+            if framework_id in self._torn_down:
+                continue
             since = self._closed_at.get((life, framework_id), framework.registered_at)
             had = framework.unregistered_at - since
             if had < framework.info.failover_timeout - _ROUNDING_S:

@@ -14,6 +14,8 @@ from mesos_twisted.testing.sim.auditor_tasks import FINAL, Tasks
 from mesos_twisted.testing.sim.ledger import Launch
 
 _State = m.TaskState
+#: An agent that was marked gone leaves with these words, however often it is started.
+GIVEN_UP = "marked gone"
 
 
 class Settled(Check):
@@ -39,6 +41,9 @@ class Settled(Check):
 
     def _agent(self, name: str, leader: MasterLife | None) -> None:
         life = self.scene.agents.get(name)
+        if any(one.who == name and GIVEN_UP in one.sentence for one in self.scene.world.exits):
+            # Nobody comes back from that with the same work directory.
+            return
         if life is None or not life.agent.alive:
             self.scene.violated("I20", f"Agent {name} does not run")
             return
@@ -61,7 +66,9 @@ class Settled(Check):
     def _left_over(self, name: str, life: AgentLife) -> None:
         """The launcher's journal and the rows say no more than the agent knows."""
         state = life.state
-        for entry in life.host.kernel.known():
+        # An agent without its launcher cannot tell it to forget, until it starts again.
+        remembered = [] if life.agent.launcher.is_lost else life.host.kernel.known()
+        for entry in remembered:
             if entry.state != "running" and entry.container_id not in state.containers:
                 self.scene.violated(
                     "I6", f"The launcher of {name} still remembers {entry.container_id}"

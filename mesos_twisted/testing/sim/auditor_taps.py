@@ -176,4 +176,3 @@ def _stream(state: MasterState, event: ev.SchedulerSubscribed) -> ConnectionId |
     given = event.subscribe.framework_info.id
     framework = None if given is None else state.frameworks.get(FrameworkId(given.value))
     return None if framework is None else framework.connection
-

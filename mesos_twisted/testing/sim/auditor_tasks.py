@@ -185,10 +185,10 @@ class Tasks(Check):
                 f"{seen.state.value} {seen.message!r}",
             )
         alive = seen.state in _RANKS
+        if alive and any(one.state is State.TASK_UNREACHABLE for one in launch.seen):
+            self.scene.probes.sometimes("task recovered from unreachable")
         if last is None or not alive or self._forgot(launch):
             return
-        if any(one.state is State.TASK_UNREACHABLE for one in launch.seen):
-            self.scene.probes.sometimes("task recovered from unreachable")
         if rank(seen.state) < rank(last.state):
             self._wrong_order(launch, last, seen, "by the master goes back behind")
 
@@ -224,12 +224,14 @@ class Tasks(Check):
             if seen.reason is m.TaskStatusReason.REASON_TASK_KILLED_DURING_LAUNCH:
                 self.scene.probes.sometimes("kill during launch")
             return
-        if seen.message is not None and seen.message.startswith("Command "):
-            status = process.status
-            if status is None or seen.message != "Command " + wait_words(status):
-                self._lie(launch, seen, process)
-        elif natural(process) and not excused and not self._was_killed(launch):
+        said = seen.message is not None and seen.message.startswith("Command ")
+        if said and (
+            process.status is None or seen.message != "Command " + wait_words(process.status)
+        ):
             self._lie(launch, seen, process)
+        elif natural(process) and not excused and not self._was_killed(launch):
+            if process.status == 0 or seen.state is not State.TASK_FAILED or not said:
+                self._lie(launch, seen, process)
 
     def _lie(
         self, launch: Launch, seen: Seen, process: Process | None, why: str | None = None
