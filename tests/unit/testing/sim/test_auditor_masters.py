@@ -348,5 +348,5 @@ def test_the_first_violation_may_end_the_run(auditor: Auditor) -> None:
     """For a debugger, and for shrinking."""
     auditor.scene.raises = True
     auditor.world.exits.append(Exit(1.0, "a1", 70, "oh"))
-    with pytest.raises(ViolationError, match="I17 at .* a1 left with exit code 70: oh"):
+    with pytest.raises(ViolationError, match=r"I17 at .* a1 left with exit code 70: oh"):
         auditor.world.run(20)
