@@ -21,6 +21,9 @@ REASONS: Final[tuple[tuple[int, str], ...]] = (
     (75, r"Another master"),
     (75, r".*ZooKeeper"),
 )
+#: These only of a machine whose launcher was lost, or whose rows were torn, after all.
+LAUNCHER_LOST: Final = r"The launcher does not answer"
+DAMAGED: Final = r"The agent's checkpoint is damaged"
 #: What a connection may hold beyond the buffer's limit: one record, and what its writer batches.
 _SLACK: Final = 1 << 20
 
@@ -75,9 +78,13 @@ class Processes(Check):
             self.scene.probes.sometimes("registry write failed")
         if sentence.startswith("The checkpoints cannot be written"):
             self.scene.probes.sometimes("disk refused a write")
-        if code == 0 or any(
-            code == allowed and re.match(pattern, sentence) for allowed, pattern in self._reasons
-        ):
+        reasons = list(self._reasons)
+        host = self.scene.world.hosts.get(who)
+        if host is not None and host.kernel.launchers_lost:
+            reasons.append((1, LAUNCHER_LOST))
+        if host is not None and host.rows.torn:
+            reasons.append((1, DAMAGED))
+        if code == 0 or any(code == one and re.match(why, sentence) for one, why in reasons):
             return
         self.scene.violated("I17", f"{who} left with exit code {code}: {sentence}")
 

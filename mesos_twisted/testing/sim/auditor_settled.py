@@ -14,8 +14,8 @@ from mesos_twisted.testing.sim.auditor_tasks import FINAL, Tasks
 from mesos_twisted.testing.sim.ledger import Launch
 
 _State = m.TaskState
-#: An agent that was marked gone leaves with these words, however often it is started.
-GIVEN_UP = "marked gone"
+#: An agent that leaves with these words will do so however often it is started.
+HELPLESS = ("marked gone", "checkpoint is damaged")
 
 
 class Settled(Check):
@@ -41,8 +41,9 @@ class Settled(Check):
 
     def _agent(self, name: str, leader: MasterLife | None) -> None:
         life = self.scene.agents.get(name)
-        if any(one.who == name and GIVEN_UP in one.sentence for one in self.scene.world.exits):
-            # Nobody comes back from that with the same work directory.
+        left = [one.sentence for one in self.scene.world.exits if one.who == name]
+        if left and any(words in left[-1] for words in HELPLESS):
+            # Nobody comes back from that before an operator has cleaned the work directory.
             return
         if life is None or not life.agent.alive:
             self.scene.violated("I20", f"Agent {name} does not run")
