@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mesos_twisted import config
 from mesos_twisted.errors import MesosError
 
-DAEMONS = ("master", "agent", "connect", "local", "demo")
+DAEMONS = ("master", "agent", "connect", "local", "demo", "simulate")
 _NOUN_VERBS = ("list", "inspect", "gone")
 
 
@@ -73,6 +73,10 @@ def _start(name: str, arguments: Sequence[str]) -> int:
         from mesos_twisted.connect import main as connect
 
         return connect.start(arguments)
+    if name == "simulate":
+        from mesos_twisted.testing.sim import main as simulation
+
+        return simulation.start(arguments)
     from mesos_twisted.local import main as local
 
     return local.start(name, arguments)

@@ -56,6 +56,7 @@ class Plan:
     failover_timeout_s: float = 600.0
     checkpoint: bool = True
     partition_aware: bool = True
+    task_killing: bool = True
     roles: tuple[str, ...] = ("*",)
 
 
@@ -95,6 +96,7 @@ class SimFramework(Scheduler):
             failover_timeout_s=self.plan.failover_timeout_s,
             checkpoint=self.plan.checkpoint,
             principal=self.plan.name,
+            capabilities=(kinds.TASK_KILLING_STATE,) if self.plan.task_killing else (),
         )
         kept = tuple(
             one
