@@ -22,6 +22,8 @@ from mesos_twisted.zookeeper import records as r
 #: The layout described here; a higher number was written by a newer release.
 SCHEMA: Final = 1
 META: Final = json.dumps({"schema": SCHEMA}).encode()
+#: While a backup is put in its place it is of no layout, and no master may start on it.
+RESTORING: Final = json.dumps({"schema": 0, "restoring": True}).encode()
 
 #: What a transaction is made of.
 Operation: TypeAlias = r.Create | r.Delete | r.SetData | r.Check
@@ -39,8 +41,15 @@ def key_of(name: str) -> str:
     return unquote(name)
 
 
-def check_meta(path: str, data: bytes) -> None:
-    """Raises MalformedError unless the registry is of a layout known here."""
+def check_meta(path: str, data: bytes, restoring: bool = False) -> None:
+    """Raises MalformedError unless the registry is of a layout known here; with `restoring`, one
+    that was being restored is as good."""
+    if data == RESTORING:
+        if restoring:
+            return
+        raise MalformedError(
+            f"The registry at {path} was being restored when that was cut short; restore it again."
+        )
     try:
         schema = json.loads(data)["schema"]
     except (ValueError, KeyError, TypeError):

@@ -9,8 +9,10 @@ import pytest
 
 from mesos_twisted.testing.commands import CommandLine, Done
 from mesos_twisted.testing.daemons import Daemons
+from mesos_twisted.testing.failover import Failover
 from mesos_twisted.testing.processes import wait_until
 
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
 pytestmark = pytest.mark.system
 
 
@@ -101,3 +103,42 @@ def test_a_missing_registry_stops_the_master(daemons: Daemons) -> None:
         side.rename(side.with_name(side.name.removeprefix("kept-")))
     daemons.bring_up("master")
     daemons.registered(1)
+
+
+@pytest.mark.timeout(300)
+def test_a_registry_in_zookeeper_is_handled_alike(tmp_path: Path) -> None:
+    """Shown and saved while a master leads, put back when none contends, and followed."""
+    made = subprocess.run([TOOLS / "zookeeper.sh"], capture_output=True, text=True, timeout=110)
+    assert made.returncode == 0, made.stderr
+    cluster = Failover.assemble(tmp_path, masters=2, credentials="mesos:secret")
+    try:
+        tool = CommandLine(cluster)
+
+        def registry(verb: str, *words: str) -> Done:
+            return tool("registry", verb, "--registry", cluster.zk, *words)
+
+        def weigh(weight: float) -> None:
+            infos = [{"role": "a", "weight": weight}]
+            cluster.call({"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": infos}})
+
+        file = str(tmp_path / "backup")
+        weigh(2.0)
+        first = registry("show", "--output", "json").json()
+        assert (first["weights"], len(first["agents"])) == ({"a": 2.0}, 1)
+        assert registry("backup", file).status == 0
+        weigh(3.0)
+        refused = registry("restore", "--yes", file)
+        assert refused.status == 5 and "stop them all first" in refused.err
+        for name in cluster.masters():
+            cluster.end(name, signal.SIGTERM)
+        restored = registry("restore", "--yes", file)
+        assert (restored.status, restored.err) == (0, "")
+        for name in cluster.ports:
+            cluster.bring_up(name)
+        cluster.leader()
+        cluster.registered(1)
+        last = registry("show", "--output", "json").json()
+        assert (last["weights"], last["agents"]) == ({"a": 2.0}, first["agents"])
+        assert last["registry_id"] != first["registry_id"]
+    finally:
+        cluster.stop()

@@ -11,10 +11,14 @@ import os
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, TypeVar
 
 import click
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
 
+from mesos_twisted.cli.client import TimedOutError
 from mesos_twisted.cli.context import output_option, with_reactor
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.errors import MalformedError, UnavailableError
@@ -22,22 +26,42 @@ from mesos_twisted.registry import raw
 from mesos_twisted.registry.interfaces import RecordStore
 from mesos_twisted.registry.operations import Snapshot
 from mesos_twisted.registry.sqlite_file import SqliteRecords
+from mesos_twisted.registry.zookeeper_records import ZooKeeperRecords
+from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
+from mesos_twisted.zookeeper.acl import acl_for
+from mesos_twisted.zookeeper.net.ensemble import Ensemble
+from mesos_twisted.zookeeper.url import check_path, is_zk_url, parse_zk_url
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SESSION_S = 10.0
+#: For a whole command; a registry of 50,000 agents takes seconds.
+_LIMIT_S = 120.0
 DEFAULT = "/var/lib/mesos/master/registry.sqlite"
 
 
 def registry_option(command: F) -> F:
-    """Which registry is meant."""
-    option = click.option(
-        "--registry",
-        "where",
-        metavar="FILE",
-        default=DEFAULT,
-        show_default=True,
-        help="registry.sqlite in the master's work_dir",
+    """Which registry is meant, and how to reach it."""
+    options = (
+        click.option(
+            "--registry",
+            "where",
+            metavar="FILE|ZK",
+            default=DEFAULT,
+            show_default=True,
+            help="registry.sqlite in the master's work_dir, or zk://host:port/mesos as its --zk",
+        ),
+        click.option(
+            "--registry-zk-path", metavar="PATH", help="as the master's; default: beside its path"
+        ),
+        click.option("--zk-acl", metavar="LIST", help="who may write, as the master's --zk_acl"),
+        click.option("--zk-tls", is_flag=True, help="speak TLS with ZooKeeper"),
+        click.option("--cacert", metavar="FILE", help="the authorities to check ZooKeeper by"),
+        click.option("--cert", metavar="FILE", help="your certificate"),
+        click.option("--key", metavar="FILE", help="your certificate's key"),
     )
-    return option(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -48,7 +72,7 @@ def registry() -> None:
 @registry.command("show")
 @registry_option
 @output_option
-def show_registry(where: str, output: str) -> None:
+def show_registry(where: str, output: str, **how: Any) -> None:
     """All agents the registry knows, and whose registry it is."""
 
     async def work(store: RecordStore) -> None:
@@ -72,13 +96,13 @@ def show_registry(where: str, output: str) -> None:
         if found.weights:
             click.echo("weights: " + ", ".join(f"{k}={v:g}" for k, v in found.weights.items()))
 
-    _with_store(where, work)
+    _with_store(where, how, work)
 
 
 @registry.command()
 @registry_option
 @click.argument("file", type=click.Path(dir_okay=False))
-def backup(where: str, file: str) -> None:
+def backup(where: str, file: str, **how: Any) -> None:
     """Write all records, as they are at one moment, to FILE; a master may run meanwhile."""
 
     async def work(store: RecordStore) -> None:
@@ -86,21 +110,21 @@ def backup(where: str, file: str) -> None:
         _write_whole(file, raw.encode(records))
         click.echo(f"{len(records.records)} records of version {records.version} are in {file}.")
 
-    _with_store(where, work)
+    _with_store(where, how, work)
 
 
 @registry.command()
 @registry_option
 @click.option("--yes", is_flag=True, help="do not ask")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-def restore(where: str, yes: bool, file: str) -> None:
+def restore(where: str, yes: bool, file: str, **how: Any) -> None:
     """Put the records of a backup in place of the registry's; no master may run on it.
 
     Agents admitted since the backup come back by themselves; what was marked gone or weighed since
     must be said again.
     """
     if not yes:
-        click.confirm(f"Replace everything in {where} by {file}?", abort=True)
+        click.confirm(f"Replace everything in {_shown(where)} by {file}?", abort=True)
 
     async def work(store: RecordStore) -> None:
         try:
@@ -113,18 +137,49 @@ def restore(where: str, yes: bool, file: str) -> None:
         await store.replace(records)
         click.echo(f"{len(records.records)} records are restored; start the master.")
 
-    _with_store(where, work)
+    _with_store(where, how, work)
 
 
-def _with_store(where: str, work: Callable[[RecordStore], Coroutine[Any, Any, None]]) -> None:
+def _with_store(
+    where: str, how: dict[str, Any], work: Callable[[RecordStore], Coroutine[Any, Any, None]]
+) -> None:
     async def whole(reactor: Any) -> None:
-        store = SqliteRecords(where)
+        store = _store(where, how, reactor)
         try:
-            await work(store)
+            done = Deferred.fromCoroutine(work(store))
+            await done.addTimeout(_LIMIT_S, reactor)
+        except defer.TimeoutError:
+            raise TimedOutError(f"{_shown(where)} did not answer in {_LIMIT_S:g} s") from None
         finally:
             await store.close()
 
     with_reactor(whole)
+
+
+def _shown(where: str) -> str:
+    """Without a password."""
+    return str(parse_zk_url(where)) if is_zk_url(where) else where
+
+
+def _store(where: str, how: dict[str, Any], reactor: Any) -> RecordStore:
+    if not is_zk_url(where):
+        return SqliteRecords(where)
+    url = parse_zk_url(where)
+    contexts = None
+    if how["zk_tls"]:
+        if how["cacert"] is None:
+            raise MalformedError("--zk-tls needs --cacert, the authorities to check ZooKeeper by")
+        files = CertificateFiles(how["cacert"], how["cert"], how["key"] or how["cert"])
+        contexts = ContextSource(files)
+    ensemble = Ensemble(reactor, url, _SESSION_S, SystemRandom().random, contexts)
+    identified = how["zk_tls"] or url.credentials is not None
+    path = how["registry_zk_path"]
+    return ZooKeeperRecords(
+        ensemble.client(),
+        f"{url.path}_registry" if path is None else check_path(path.rstrip("/")),
+        acl_for(how["zk_acl"], identified),
+        url.path,
+    )
 
 
 def _document(records: raw.Raw, found: Snapshot) -> dict[str, Any]:

@@ -10,8 +10,18 @@ from twisted.internet.defer import Deferred
 
 from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.registry.operations import AdmitAgent
+from mesos_twisted.registry import raw
+from mesos_twisted.registry.layout import RESTORING
+from mesos_twisted.registry.operations import (
+    AdmitAgent,
+    Snapshot,
+    StoreWeights,
+    Writes,
+    next_lead,
+    write,
+)
 from mesos_twisted.registry.zookeeper import ZooKeeperRegistry
+from mesos_twisted.registry.zookeeper_records import ZooKeeperRecords
 from mesos_twisted.security.core.secret import Secret
 from mesos_twisted.testing.suites.registry import RegistrySuite, agent
 from mesos_twisted.testing.suites.zookeeper import (
@@ -73,6 +83,83 @@ class ZooKeeperRegistrySuite(EnsembleSuite, RegistrySuite):
     def names(self) -> set[str]:
         """The agents that are stored, read by one more master."""
         return {info.id.value for info in self.reopened(self.where).agents}
+
+    def records(self, election: str = "/nobody") -> ZooKeeperRecords:
+        """An operator's view of what is stored."""
+        return ZooKeeperRecords(self.world.client(), self.where, r.OPEN_ACL, election)
+
+    def test_records_are_read_while_a_master_writes(self) -> None:
+        """A backup has one moment of the registry, and a closed session leaves nothing."""
+        registry = self.loaded()
+        writing = [registry.apply([AdmitAgent(agent(f"n{i}"))]) for i in range(20)]
+        records = self.records()
+        found = self.wait(records.read())
+        for each in writing:
+            self.wait(each)
+        whole = self.wait(records.read())
+        self.wait(records.close())
+        names = [info.hostname for info in raw.read(found).agents]
+        assert set(names) <= {f"n{i}.example" for i in range(20)}
+        assert len(raw.read(whole).agents) == 20 and found.version <= whole.version
+
+    def test_a_backup_is_put_in_place(self) -> None:
+        """The master that led cannot write any more, and the next one finds a new registry."""
+        registry = self.loaded()
+        master = m.MasterInfo(id="m1", ip=1, port=5050, hostname="h")
+        lead = next_lead(Snapshot(), master)
+        weights = tuple((f"role/{i}", 2.0) for i in range(3))
+        self.wait(registry.apply([lead, StoreWeights(weights), AdmitAgent(agent("a"))]))
+        records = self.records()
+        saved = raw.decode(raw.encode(self.wait(records.read())))
+        future = ("drains", "a", b"soon")
+        saved = raw.Raw(saved.schema, saved.version, (*saved.records, future))
+        self.wait(registry.apply([AdmitAgent(large(f"l{i}", 30_000)) for i in range(20)]))
+        self.wait(records.replace(saved))
+        with pytest.raises(UnavailableError, match="another master leads"):
+            self.wait(registry.apply([AdmitAgent(agent("late"))]))
+        found = self.reopened(self.where)
+        assert [info.hostname for info in found.agents] == ["a.example"]
+        assert found.weights == dict(weights) and found.registry_id == ""
+        assert future in self.wait(records.read()).records
+        # And back to the many, in more than one transaction.
+        many = [AdmitAgent(large(f"l{i}", 30_000)) for i in range(20)]
+        writes: Writes = {}
+        for operation in many:
+            write(operation, writes)
+        stored = [(*place, value) for place, value in writes.items() if value is not None]
+        self.wait(records.replace(raw.Raw(1, 0, tuple(stored))))
+        assert len(self.names()) == 20
+
+    def test_nothing_is_put_in_place_while_masters_contend(self) -> None:
+        """They would begin to lead on what is being replaced."""
+        registry = self.loaded()
+        self.wait(registry.apply([AdmitAgent(agent("a"))]))
+        client = self.world.client()
+        client.start()
+        self.wait(client.create(f"{self.where}/election"))
+        self.wait(client.create(f"{self.where}/election/json.info_0000000001", ephemeral=True))
+        records = self.records(f"{self.where}/election")
+        with pytest.raises(UnavailableError, match="stop them all first"):
+            self.wait(records.replace(raw.Raw(1, 0, ())))
+        self.wait(registry.apply([AdmitAgent(agent("b"))]))
+
+    def test_no_master_starts_on_half_a_registry(self) -> None:
+        """A replacement that is cut short is begun again."""
+        self.wait(self.loaded().close())
+        client = self.world.client()
+        client.start()
+        self.wait(client.set(f"{self.where}/meta", RESTORING))
+        with pytest.raises(MalformedError, match="restore it again"):
+            self.wait(self.make(self.where).load())
+        with pytest.raises(MalformedError, match="restore it again"):
+            self.wait(self.records().read())
+        self.wait(self.records().replace(raw.Raw(1, 0, ())))
+        assert self.names() == set()
+
+    def test_records_of_no_registry_are_not_found(self) -> None:
+        """A mistyped path is told, not made."""
+        with pytest.raises(UnavailableError, match="There is no registry"):
+            self.wait(self.records().read())
 
     def more(self, fired: list[int], seen: int) -> None:
         """Wait until more than so many writes hold."""
