@@ -12,7 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -67,6 +67,7 @@ class RealServer:
     directory: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    address: str = "127.0.0.1"
 
     @property
     def log(self) -> str:
@@ -96,33 +97,56 @@ class RealEnsemble:
 
         Raises AssertionError with their output when they do not come up.
         """
-        ports = [free_port(0) for _ in range(count)]
-        quorum = [(free_port(0), free_port(0)) for _ in range(count)]
-        servers = []
-        for number, port in enumerate(ports, 1):
-            directory = root / f"zookeeper-{number}"
-            (directory / "data").mkdir(parents=True)
-            (directory / "data" / "myid").write_text(f"{number}\n")
-            lines = _configuration(directory, port, tls, tick_ms)
-            if count > 1:
-                lines += [f"server.{i}=127.0.0.1:{a}:{b}" for i, (a, b) in enumerate(quorum, 1)]
-            (directory / "zoo.cfg").write_text("\n".join(lines) + "\n")
-            servers.append(RealServer(directory, port))
-        ensemble = cls(servers, tls, () if sync else ("-Dzookeeper.forceSync=no",))
-        for server in servers:
+        ensemble = cls.configure(root, ("127.0.0.1",) * count, tls, tick_ms=tick_ms, sync=sync)
+        for server in ensemble.servers:
             ensemble.bring_up(server, wait=False)
         try:
-            wait_until(lambda: all(map(ensemble.mode, servers)), "ZooKeeper serves", 100)
-        except AssertionError as error:
-            output = "\n".join(server.log[-3000:] for server in servers)
+            ensemble.serves()
+        except AssertionError:
             ensemble.stop()
-            raise AssertionError(f"{error}\n{output}") from None
+            raise
         return ensemble
+
+    @classmethod
+    def configure(
+        cls,
+        root: Path,
+        addresses: Sequence[str],
+        tls: ServerTls | None = None,
+        *,
+        tick_ms: int = 200,
+        sync: bool = False,
+    ) -> RealEnsemble:
+        """Servers at these addresses, of which none runs yet."""
+        quorum = [(address, free_port(0), free_port(0)) for address in addresses]
+        servers = []
+        for number, address in enumerate(addresses, 1):
+            server = RealServer(root / f"zookeeper-{number}", free_port(0), None, address)
+            (server.directory / "data").mkdir(parents=True)
+            (server.directory / "data" / "myid").write_text(f"{number}\n")
+            lines = _configuration(server, tls, tick_ms)
+            if len(addresses) > 1:
+                lines += [f"server.{i}={host}:{a}:{b}" for i, (host, a, b) in enumerate(quorum, 1)]
+            (server.directory / "zoo.cfg").write_text("\n".join(lines) + "\n")
+            servers.append(server)
+        return cls(servers, tls, () if sync else ("-Dzookeeper.forceSync=no",))
+
+    def serves(self) -> None:
+        """Wait until every server does. Raises AssertionError with their output."""
+        try:
+            wait_until(lambda: all(map(self.mode, self.servers)), "ZooKeeper serves", 100)
+        except AssertionError as error:
+            output = "\n".join(server.log[-3000:] for server in self.servers)
+            raise AssertionError(f"{error}\n{output}") from None
+
+    def command(self) -> list[str]:
+        """What runs a server, in its directory."""
+        return [*_JAVA, *self.options, "-cp", ":".join(_JARS), _MAIN, "zoo.cfg"]
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """Where clients connect."""
-        return tuple(("127.0.0.1", server.port) for server in self.servers)
+        return tuple((server.address, server.port) for server in self.servers)
 
     @property
     def hosts(self) -> str:
@@ -133,7 +157,7 @@ class RealEnsemble:
         """Start a server that is down; it serves when this returns, if others make a majority."""
         with open(server.directory / "log", "ab") as log:
             server.process = subprocess.Popen(
-                [*_JAVA, *self.options, "-cp", ":".join(_JARS), _MAIN, "zoo.cfg"],
+                self.command(),
                 cwd=server.directory,
                 stdout=log,
                 stderr=log,
@@ -181,7 +205,7 @@ class RealEnsemble:
             self.kill(server)
 
     def _ask(self, server: RealServer, word: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", server.port), 5) as plain:
+        with socket.create_connection((server.address, server.port), 5) as plain:
             if self.tls is None:
                 return _exchange(plain, word)
             context = ssl.create_default_context(cafile=str(self.tls.ca))
@@ -199,7 +223,8 @@ def _exchange(connection: socket.socket, word: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _configuration(directory: Path, port: int, tls: ServerTls | None, tick_ms: int) -> list[str]:
+def _configuration(server: RealServer, tls: ServerTls | None, tick_ms: int) -> list[str]:
+    directory, port = server.directory, server.port
     lines = [
         f"tickTime={tick_ms}",
         "initLimit=50",
@@ -212,14 +237,14 @@ def _configuration(directory: Path, port: int, tls: ServerTls | None, tick_ms: i
         "4lw.commands.whitelist=srvr",
     ]
     if tls is None:
-        return [*lines, f"clientPort={port}", "clientPortAddress=127.0.0.1"]
+        return [*lines, f"clientPort={port}", f"clientPortAddress={server.address}"]
     own = directory / "own.pem"
     with open(os.open(own, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
         out.write(tls.key.read_bytes() + tls.cert.read_bytes())
     return [
         *lines,
         f"secureClientPort={port}",
-        "secureClientPortAddress=127.0.0.1",
+        f"secureClientPortAddress={server.address}",
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
         "authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider",
         "ssl.protocol=TLSv1.3",
