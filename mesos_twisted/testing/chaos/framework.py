@@ -32,13 +32,14 @@ from mesos_twisted.clock import Timers
 from mesos_twisted.errors import RefusedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.states import is_terminal
-from mesos_twisted.sdk import Scheduler, SchedulerDriver, command_task, framework_info
+from mesos_twisted.sdk import Scheduler, SchedulerDriver, amount, command_task, framework_info
 from mesos_twisted.sdk.connect import master_client
 
 TICK_S = 1.0
 ASK_AFTER_S = 5.0
 KILL_AFTER_S = 2.0
 IN_FLIGHT = 10
+CPUS, MEM = 0.05, 8
 #: Kind of task to what it does after its sleep; {} is the file of its truth.
 RESTS = {
     "zero": "echo end 0 >>{0}; exit 0",
@@ -107,7 +108,10 @@ class Chaotic(Scheduler):
 
     def offers(self, driver: SchedulerDriver, offers: tuple[m.Offer, ...]) -> None:
         for offer in offers:
-            wanted = 0 if self.finishing else min(4, IN_FLIGHT - len(self.live))
+            fits = min(
+                amount(offer.resources, "cpus") // CPUS, amount(offer.resources, "mem") // MEM
+            )
+            wanted = 0 if self.finishing else min(4, IN_FLIGHT - len(self.live), int(fits))
             tasks = [self._task(offer) for _ in range(max(0, wanted))]
             if tasks:
                 _sent(driver.launch(offer, tasks, 1.0))
@@ -126,7 +130,7 @@ class Chaotic(Scheduler):
         self.ledger.write(what="launch", task=task, agent=agent, kind=kind)
         self.live[task] = (agent, kind, time.time())
         command = script(kind, sleep_s, self.directory / "truth" / task)
-        return command_task(task, offer, command, cpus=0.05, mem_mb=8)
+        return command_task(task, offer, command, cpus=CPUS, mem_mb=MEM)
 
     def update(self, driver: SchedulerDriver, status: m.TaskStatus) -> None:
         task = status.task_id.value

@@ -13,7 +13,7 @@ from mesos_twisted.protocol.generated.messages import TaskState as State
 from mesos_twisted.protocol.states import is_terminal
 
 #: States of a task that never ran, or of which nobody knows any more.
-NEVER_RAN: Final = frozenset({State.TASK_DROPPED, State.TASK_GONE, State.TASK_ERROR})
+NEVER_RAN: Final = frozenset({State.TASK_DROPPED, State.TASK_GONE})
 _ORDER: Final = (State.TASK_STAGING, State.TASK_STARTING, State.TASK_RUNNING, State.TASK_KILLING)
 #: Growth from the first third of a run to the last that is not a leak but a cache filled.
 GROWTH_MB, GROWTH = 16.0, 1.25
@@ -114,7 +114,7 @@ def judge(story: Story, was: Truth) -> list[str]:
             broken.append(f"{told}, but nobody killed it")
         case _ if state in NEVER_RAN and was.starts:
             broken.append(f"{told}, but it ran, and wrote {was.ends or 'no end'}")
-        case State.TASK_LOST | State.TASK_GONE_BY_OPERATOR:
+        case State.TASK_LOST | State.TASK_GONE_BY_OPERATOR | State.TASK_ERROR:
             broken.append(f"{told}, which nothing in this run brings about")
     return broken
 
