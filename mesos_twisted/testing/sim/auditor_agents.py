@@ -79,7 +79,8 @@ class Agents(Check):
             self.scene.probes.sometimes("task ended while the agent was down")
         self._twice(life, event)
         before = self._before.pop(life.place.name, None)
-        if before is not None and not before.torn and before.boots == life.boots:
+        torn = life.host.rows.torn or (before is not None and before.torn)
+        if before is not None and not torn and before.boots == life.boots:
             self._remembers(before, life)
 
     def second(self) -> None:

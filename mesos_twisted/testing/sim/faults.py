@@ -9,7 +9,7 @@ an end it arranges for it. `heal` ends everything that is still wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from mesos_twisted.testing.sim import faults_zk
@@ -162,6 +162,19 @@ def crash_in_write(world: World, random: Random) -> str:
     return f"{name} dies in its write number {count} from now"
 
 
+def torn_row(world: World, random: Random) -> str:
+    """A row of an agent is cut short, and the agent is killed; from its next start on, as an
+    operator would have it, it does without what it cannot read."""
+    place = _live(world, random, "a")
+    if place is None:
+        return "no agent with rows"
+    host = world.hosts[place.name]
+    host.policy = replace(host.policy, strict=False)
+    key = host.rows.tear()
+    world.kill(place)
+    return f"row {key} of {place.name} is torn"
+
+
 def registry_fault(world: World, random: Random) -> str:
     """The registry's disk is slow, or full, for a while."""
     stored = world.stored
@@ -250,6 +263,7 @@ KINDS: dict[str, Fault] = {
         power,
         full_disk,
         crash_in_write,
+        torn_row,
         registry_fault,
         oom,
         slow_kernel,
