@@ -43,7 +43,8 @@ class Read:
     )
     tasks: dict[_TaskKey, rows.TaskRow] = field(default_factory=dict)
     updates: dict[_TaskKey, list[tuple[int, rows.UpdateRow]]] = field(default_factory=dict)
-    done: dict[tuple[FrameworkId, ExecutorId, ContainerId], rows.DoneRow] = field(
+    #: Since when, and the row: thousands of them would fill the memory if all were decoded at once.
+    done: dict[tuple[FrameworkId, ExecutorId, ContainerId], tuple[float, bytes]] = field(
         default_factory=dict
     )
     errors: list[tuple[str, str]] = field(default_factory=list)
@@ -60,13 +61,13 @@ def read_rows(records: Mapping[str, bytes], out: list[Effect]) -> Read:
                 out.append(Log("warn", "Row {key} is of no kind known here", (("key", key),)))
             continue
         try:
-            _file(read, parts, decode(records[key]))
+            _file(read, parts, decode(records[key]), records[key])
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             read.errors.append((key, str(error)))
     return read
 
 
-def _file(read: Read, parts: list[str], row: rows.Row) -> None:
+def _file(read: Read, parts: list[str], row: rows.Row, value: bytes) -> None:
     """Put a row where it belongs; ValueError when its key does not fit."""
     match row, parts:
         case rows.AgentRow(), [_]:
@@ -88,7 +89,7 @@ def _file(read: Read, parts: list[str], row: rows.Row) -> None:
         case rows.DoneRow(), [framework_id, executor_id, container_id]:
             ExecutorKind(row.kind)
             ids = (FrameworkId(framework_id), ExecutorId(executor_id), ContainerId(container_id))
-            read.done[ids] = row
+            read.done[ids] = (row.since, value)
         case _:
             raise ValueError("its key does not fit its kind")
 
@@ -110,7 +111,9 @@ def restore(state: AgentState, out: list[Effect], read: Read) -> None:
         _restore_task(state, out, read, *task_key, task_row)
     for task_key, update_rows in read.updates.items():
         _restore_stream(state, out, *task_key, update_rows)
-    for ids, done_row in sorted(read.done.items(), key=lambda item: item[1].since):
+    for ids, (_, value) in sorted(read.done.items(), key=lambda item: item[1][0]):
+        done_row = rows.DECODERS["done"](value)
+        assert isinstance(done_row, rows.DoneRow)
         _restore_done(state, *ids, done_row)
 
 

@@ -146,6 +146,10 @@ class AgentDriver:
             if self._later is None and not self._busy:
                 self._later = self._timers.after(0, self._turn_ended)
 
+    def let_go(self, event: ev.Event) -> None:
+        """The event is too large to be kept for a bug report."""
+        self.recent = deque((one for one in self.recent if one is not event), RECENT)
+
     def stop(self) -> None:
         """No event is taken any more and no timer fires."""
         self.stopped = True

@@ -148,7 +148,9 @@ class AgentService:
         self._pages = self._build_pages()
         self._endpoint.serve(self._executors)
         event = await self._recover(records, began)
+        del records
         self.driver.handle(event)
+        self.driver.let_go(event)
         if self.driver.stopped:
             return
         for found in event.containers:
