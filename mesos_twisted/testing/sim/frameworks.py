@@ -267,9 +267,9 @@ class SimFramework(Scheduler):
         elif roll < 0.3:
             self._note(driver.reconcile())
         elif roll < 0.4:
-            self._note(driver.revive())
+            self._note(driver.revive(*self._some_roles()))
         elif roll < 0.45:
-            self._note(driver.suppress())
+            self._note(driver.suppress(*self._some_roles()))
             self._timers.after(2.0, lambda: self._note(driver.revive()))
         elif self.plan.manners is Manners.DOUBLED and roll < 0.6:
             self._double(driver)
@@ -278,6 +278,12 @@ class SimFramework(Scheduler):
                 self._note(driver.reconcile())
         elif self.plan.manners is Manners.BUGGY:
             self._blunder(driver)
+
+    def _some_roles(self) -> tuple[str, ...]:
+        """One of several, or none named, which means all."""
+        if len(self.plan.roles) < 2 or self._random.random() < 0.3:
+            return ()
+        return (self._random.choice(self.plan.roles),)
 
     def _finish_up(self, driver: SchedulerDriver) -> None:
         for task_id in sorted(self._live):

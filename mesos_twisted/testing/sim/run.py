@@ -54,7 +54,7 @@ class Verdict:
 
 def shape_of(seed: int) -> Shape:
     """The world of a seed: masters, agents, frameworks, network."""
-    random = Random(f"shape {seed}")
+    random, roles = Random(f"shape {seed}"), Random(f"roles {seed}")
     plans = tuple(
         Plan(
             f"f{number}",
@@ -65,6 +65,7 @@ def shape_of(seed: int) -> Shape:
             failover_timeout_s=random.choice((600.0, 600.0, 600.0, 10.0)),
             checkpoint=random.random() < 0.85,
             partition_aware=random.random() < 0.7,
+            roles=roles.choice((("*",), ("*",), ("ops", "web"))),
         )
         for number in range(1, random.randint(2, 5))
     )
