@@ -25,6 +25,8 @@ from mesos_twisted.zookeeper.url import is_zk_url, parse_zk_url
 
 #: In the runtime directory, where no other place is set.
 DOMAIN_SOCKET_NAME = "agent.sock"
+#: Mesos's own bound.
+MAX_REREGISTRATION_S = 15.0
 _TLS = "every connection is under TLS"
 
 
@@ -49,6 +51,11 @@ def judge(config: AgentConfig) -> None:
     if not 0 <= config.gc_disk_headroom <= 1:
         raise MalformedError(
             f"--gc_disk_headroom={config.gc_disk_headroom:g} is no share; write 0 to 1"
+        )
+    if config.executor_reregistration_timeout > MAX_REREGISTRATION_S:
+        raise MalformedError(
+            "--executor_reregistration_timeout is more than 15secs, which is the most; executors "
+            "that wait for a lost agent are given --recovery_timeout"
         )
     if config.container_logger_max_files < 0:
         raise MalformedError("--container_logger_max_files is negative; write 0 or more")
