@@ -29,6 +29,15 @@ WRONG = [
     ("--domain={", "not valid JSON"),
     ("--acls={", "not valid JSON"),
     ("--ip=0.0.0.0", "--advertise_ip"),
+    ("--agent_removal_rate_limit=1", "write a number and a time: 1/10mins"),
+    ("--agent_removal_rate_limit=0/10mins", "write a number and a time: 1/10mins"),
+    ("--agent_removal_rate_limit=x/10mins", "write a number and a time: 1/10mins"),
+    ("--agent_removal_rate_limit=1/soon", "'soon' is not a duration"),
+    ("--agent_removal_rate_limit=1/0secs", "above zero"),
+    ("--recovery_agent_removal_limit=101%", "from 0% to 100%"),
+    ("--recovery_agent_removal_limit=nan%", "from 0% to 100%"),
+    ("--recovery_agent_removal_limit=half", "from 0% to 100%"),
+    ("--registry_max_agent_count=-1", "below 0"),
 ]
 
 
@@ -48,6 +57,16 @@ def test_weights_must_be_of_allowed_roles() -> None:
     assert setup.weights(good) == {"a": 2.0, "*": 3.0}
     with pytest.raises(MesosError, match="role 'c' is not among --roles"):
         setup.weights(load(MasterConfig, ["--roles=a,b", "--weights=c=2"], {}).config)
+
+
+def test_the_limits_of_removals_are_read_as_mesos_reads_them() -> None:
+    """A number in a time is one in a part of it; a share may leave out its sign."""
+    given = ["--agent_removal_rate_limit=2/10mins", "--recovery_agent_removal_limit=25"]
+    policy = setup.policy(load(MasterConfig, given, {}).config)
+    assert (policy.removal_interval_s, policy.recovery_removal_limit) == (300.0, 0.25)
+    policy = setup.policy(load(MasterConfig, [], {}).config)
+    assert (policy.removal_interval_s, policy.recovery_removal_limit) == (0.0, 1.0)
+    assert policy.registry_max_agent_age_s == 14 * 86400.0
 
 
 def test_check_config_exits_with_two_or_none(

@@ -9,8 +9,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.registry.memory import MemoryRegistry
-from mesos_twisted.registry.operations import AdmitAgent, RegistryOperation, Snapshot
+from mesos_twisted.registry.operations import (
+    AdmitAgent,
+    MarkGone,
+    MarkUnreachable,
+    RegistryOperation,
+    Snapshot,
+)
 from mesos_twisted.security.net.authority import revoke
 from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, register
 from mesos_twisted.transport.listen import Listener
@@ -135,6 +142,30 @@ def test_an_agent_is_known_to_the_next_master(make: Make) -> None:
     registry = MemoryRegistry()
     _, _, agent_id = make(registry=registry).registered()
     assert agent_id in make(registry=MemoryRegistry(registry.records)).service.state.recovered
+
+
+def test_a_leader_that_misses_too_many_agents_ends(make: Make) -> None:
+    """It says how many, and what to do."""
+    registry = MemoryRegistry()
+    make(registry=registry).registered()
+    world = make(registry=MemoryRegistry(registry.records), recovery_agent_removal_limit="0%")
+    world.clock.advance(600.1)
+    ((code, sentence),) = world.stopped
+    assert code == 1 and sentence.startswith("1 of 1 agents did not return within 10mins")
+    assert "--recovery_agent_removal_limit" in sentence
+
+
+def test_lost_agents_are_forgotten_in_time(make: Make) -> None:
+    """By the registry too, at the interval of the flag."""
+    registry = MemoryRegistry()
+    registry.apply([MarkUnreachable(AgentId("u"), 900.0), MarkGone(AgentId("g"), 980.0)])
+    world = make(registry=registry, registry_gc_interval=30.0, registry_max_agent_age=100.0)
+    state = world.service.state
+    world.clock.advance(30.0)
+    assert (list(state.unreachable), list(state.gone)) == ([], ["g"])
+    world.clock.advance(60.0)
+    assert not state.gone
+    assert {table for table, _ in registry.records} == {"master"}
 
 
 def test_admission_needs_an_id() -> None:
