@@ -37,6 +37,7 @@ BENCHMARKS = {
     "placement": "allocation cycles of the policy alone",
     "scale": "1,000 and 10,000 emulated agents on one master",
     "returning": "10,000 agents with tasks return, on new and on open links",
+    "failover": "1,000 agents follow the next leader, by ZooKeeper",
     "registry": "50,000 agents in the embedded registry",
     "state": "/state of 10,000 agents and 100,000 tasks, in process",
     "state_served": "/state and re-registration over TLS, from emulated agents",
