@@ -58,8 +58,9 @@ class Story:
 
     @property
     def terminal(self) -> dict[str, Any] | None:
-        """The first update that ended it."""
-        return next((u for u in self.updates if is_terminal(State(u["state"]))), None)
+        """What ended it: the agent's own word, else the first answer to a question."""
+        ends = [u for u in self.updates if is_terminal(State(u["state"]))]
+        return next((u for u in ends if u["uuid"]), ends[0] if ends else None)
 
 
 def stories(records: Iterable[Mapping[str, Any]]) -> dict[str, Story]:
@@ -138,15 +139,13 @@ def _order(story: Story) -> list[str]:
     last = State(reliable[-1]["state"]) if reliable else None
     if last is State.TASK_FINISHED and State.TASK_RUNNING not in states:
         broken.append(f"{story.task} finished, but that it ran was never told")
-    terminal = story.terminal
-    if terminal is not None:
-        after = story.updates[story.updates.index(terminal) + 1 :]
-        late = [u for u in after if u["uuid"] or not is_terminal(State(u["state"]))]
-        if late:
-            broken.append(
-                f"{story.task} was {terminal['state']} ({terminal['reason']}), "
-                f"and then {[u['state'] for u in late]}"
-            )
+    # A question may be answered with the end before the agent's own word of it comes.
+    ended = next((u for u in story.updates if is_terminal(State(u["state"]))), None)
+    if ended is not None:
+        after = story.updates[story.updates.index(ended) + 1 :]
+        late = [u["state"] for u in after if u["uuid"] or not is_terminal(State(u["state"]))]
+        if any(state != ended["state"] for state in late):
+            broken.append(f"{story.task} was {ended['state']} ({ended['reason']}), and then {late}")
     return broken
 
 

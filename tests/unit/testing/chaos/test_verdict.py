@@ -31,6 +31,7 @@ AWAY = update("UNREACHABLE", reason="REASON_AGENT_REMOVED")
     [
         (told(*FINE), RAN),
         (told(*FINE, FINE[2], update("GONE", reason="REASON_RECONCILIATION")), RAN),
+        (told(*FINE[:2], update("FINISHED", reason="REASON_RECONCILIATION"), FINE[2]), RAN),
         (told(FINE[0], AWAY, update("RUNNING"), *FINE[1:]), RAN),
         (told(*FAILED), Truth([Start(1, "2")], [7])),
         (told(*SHOT), Truth([Start(1, "2")], [-9])),
