@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from mesos_twisted.master.core import events as ev
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import FrameworkId
+from mesos_twisted.protocol.ids import FrameworkId, TaskId
 from mesos_twisted.testing.sim.auditor_scene import Check, MasterLife, MasterTurn, Scene
 
 _Call = m.SchedulerCallType
@@ -130,6 +130,14 @@ class Frameworks(Check):
         )
         if got:
             self.scene.probes.sometimes("reconciliation answered")
+        for status in statuses_in(turn):
+            task = framework.tasks.get(TaskId(status.task_id.value))
+            if task is not None and status.state not in (task.forwarded, task.state):
+                self.scene.violated(
+                    "I12",
+                    f"Task {task.task_id} is known and was said to be {status.state.value}",
+                    f"{task.state.value}, last told {task.forwarded}",
+                )
         wanted = turn.answers or Counter()
         if sum(wanted.values()) < len(call.tasks):
             self.scene.probes.sometimes("reconciliation kept silent")

@@ -6,7 +6,8 @@ an end that its framework knows or runs, nothing waits for an acknowledgement, n
 
 from __future__ import annotations
 
-from mesos_twisted.agent.core.state import Phase
+from mesos_twisted.agent.core.state import ExecutorKind, ExecutorState, Phase
+from mesos_twisted.master.core.state import Agent
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import TaskId
 from mesos_twisted.testing.sim.auditor_scene import AgentLife, Check, MasterLife, Scene
@@ -62,11 +63,50 @@ class Settled(Check):
                 self.scene.violated(
                     "I20", f"Agent {name} waits for acknowledgements of task {task_id}", told
                 )
+        if leader is not None and known is not None:
+            self._agree(name, life, known)
         self._left_over(name, life)
+
+    def _agree(self, name: str, life: AgentLife, known: Agent) -> None:
+        """I11: the leader and the agent know the same tasks, in the same states, and executors."""
+        here = {
+            (framework_id, task_id): task.state
+            for framework_id, framework in life.state.frameworks.items()
+            for task_id, task in framework.tasks.items()
+        }
+        there = {key: task.state for key, task in known.tasks.items()}
+        for key in sorted(here.keys() | there.keys()):
+            if here.get(key) is not there.get(key):
+                self.scene.violated(
+                    "I11",
+                    f"Task {key[1]} is {_word(here.get(key))} on {name} "
+                    f"and {_word(there.get(key))} to the leader",
+                )
+        runs = {
+            (framework_id, executor_id)
+            for framework_id, framework in life.state.frameworks.items()
+            for executor_id, one in framework.executors.items()
+            if one.kind is not ExecutorKind.COMMAND and one.state is not ExecutorState.TERMINATED
+        }
+        counted = {
+            (framework_id, one)
+            for framework_id in known.executors
+            for one in known.executors[framework_id]
+        }
+        for framework_id, executor_id in sorted(runs ^ counted):
+            self.scene.violated(
+                "I11",
+                f"Executor {executor_id} is known to {name} or to the leader, not to both",
+                framework_id,
+            )
 
     def _left_over(self, name: str, life: AgentLife) -> None:
         """The launcher's journal and the rows say no more than the agent knows."""
         state = life.state
+        for framework in state.frameworks.values():
+            for executor in framework.executors.values():
+                if not executor.tasks:
+                    self.scene.violated("I6", f"Executor {executor.id} of {name} has no task")
         # An agent without its launcher cannot tell it to forget, until it starts again.
         remembered = [] if life.agent.launcher.is_lost else life.host.kernel.known()
         for entry in remembered:
@@ -87,6 +127,20 @@ class Settled(Check):
                 "I18",
                 f"{name} has {len(state.streams)} streams of updates and rows of {len(streams)}",
             )
+        self._sandboxes(name, life)
+
+    def _sandboxes(self, name: str, life: AgentLife) -> None:
+        """Each belongs to an executor or waits to be deleted."""
+        state = life.state
+        known = {*state.garbage, *state.deleting}
+        for framework in state.frameworks.values():
+            known |= {one.directory for one in framework.executors.values()}
+        if life.host.rows.lost:
+            return
+        for directory in sorted(life.host.sandboxes):
+            parts = directory.split("/")
+            if not any("/".join(parts[:end]) in known for end in range(1, len(parts) + 1)):
+                self.scene.violated("I6", f"The sandbox {directory} on {name} is nobody's")
 
     def _nothing_waits(self, leader: MasterLife) -> None:
         state = leader.state
@@ -151,3 +205,7 @@ class Settled(Check):
             for framework in leader.state.frameworks.values()
         )
         return not here and not known
+
+
+def _word(state: m.TaskState | None) -> str:
+    return "unknown" if state is None else state.value
