@@ -108,19 +108,24 @@ class Agents(Check):
             self.scene.violated(invariant, f"{sentence} for {OWNED_S:g} s", repr(key))
 
     def _known(self, leader: MasterLife, life: AgentLife, alive: dict[Hashable, float]) -> None:
-        """I4: what runs on a registered agent is not over to the leader."""
-        agent_id = life.state.agent_id
+        """I4: what runs on a registered agent is not over to the leader. I2: and the reverse."""
+        state = life.state
+        agent_id = state.agent_id
         agent = None if agent_id is None else leader.state.agents.get(agent_id)
         if agent is None or not agent.connected:
             return
-        for framework_id, framework in life.state.frameworks.items():
+        name = life.place.name
+        for framework_id, framework in state.frameworks.items():
             for task_id, task in framework.tasks.items():
-                if task.ended or task.kill is not None or framework.terminating:
-                    continue
                 known = agent.tasks.get((framework_id, task_id))
-                if known is None or known.state in TERMINAL:
-                    key = (life.place.name, framework_id, task_id)
+                if not task.ended and (known is None or known.state in TERMINAL):
+                    key = (name, framework_id, task_id)
                     self._late("I4", alive, key, "A task runs and is over to the leader")
+        for framework_id, task_id in agent.tasks:
+            if state.task(framework_id, task_id) is None:
+                if (framework_id, task_id) not in state.streams:
+                    lost = (name, framework_id, task_id, "unknown")
+                    self._late("I2", alive, lost, "The leader has a task that its agent has not")
 
     # I18
 

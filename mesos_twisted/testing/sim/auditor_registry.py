@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from mesos_twisted.agent.core import events as agent_events
 from mesos_twisted.agent.core.state import Phase
 from mesos_twisted.master.core import events as ev
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId
-from mesos_twisted.registry.operations import AGENTS, GONE, UNREACHABLE
+from mesos_twisted.registry.operations import AGENTS, GONE, MASTER, UNREACHABLE, LeaderRecord
 from mesos_twisted.testing.sim.auditor_scene import (
     AgentLife,
     AgentTurn,
@@ -29,6 +31,7 @@ _State = m.TaskState
 #: Two masters may believe that they lead until the older one's session is over.
 TWO_LEADERS_S = 30.0
 Records = Mapping[tuple[str, str], bytes]
+_decode = msgspec.msgpack.Decoder(LeaderRecord).decode
 
 
 class Registry(Check):
@@ -41,6 +44,8 @@ class Registry(Check):
         #: What each life of an agent obeys: the registry and the epoch.
         self._obeys: dict[AgentLife, tuple[str, int]] = {}
         self._last_leader: MasterLife | None = None
+        #: Who leads by the registry, and the epoch.
+        self._leader, self._epoch = b"", 0
 
     def begun(self, place: Place) -> None:
         """A new life obeys nobody yet."""
@@ -131,7 +136,15 @@ class Registry(Check):
                 )
 
     def second(self) -> None:
-        """Who leads."""
+        """Who leads, and who led: epochs only rise."""
+        record = self._records().get((MASTER, MASTER))
+        if record is not None and record != self._leader:
+            self._leader, epoch = record, _decode(record).epoch
+            if epoch < self._epoch:
+                self.scene.violated(
+                    "I8", "A deposed master wrote to the registry", f"{epoch} after {self._epoch}"
+                )
+            self._epoch = epoch
         leading = self.scene.leading()
         if len(leading) < 2:
             self._two_since = None

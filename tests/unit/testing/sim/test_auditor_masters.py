@@ -18,7 +18,7 @@ from mesos_twisted.master.core.allocator.interface import Held
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ConnectionId, OfferId
-from mesos_twisted.registry.operations import AGENTS, GONE
+from mesos_twisted.registry.operations import AGENTS, GONE, Lead, Writes, write
 from mesos_twisted.testing.sim import stores
 from mesos_twisted.testing.sim.auditor import Auditor
 from mesos_twisted.testing.sim.auditor_registry import Registry
@@ -195,6 +195,17 @@ def test_an_agent_that_obeys_a_deposed_master(auditor: Auditor) -> None:
         )
         check.agent_turn(life, AgentTurn(agent_events.MasterSaid(ConnectionId(1), said, 0.0)))
     assert "a1 obeys a master that was deposed" in found(auditor)
+
+
+def test_a_deposed_master_that_writes(auditor: Auditor) -> None:
+    """I8: the registry knows who leads, and epochs only rise."""
+    records = auditor.world.stored.records
+    auditor.world.run(5)
+    writes: Writes = {}
+    write(Lead("r", 0, m.MasterInfo(id="old", ip=0, port=5050)), writes)
+    records.update({key: value for key, value in writes.items() if value is not None})
+    auditor.settled()
+    assert "A deposed master wrote to the registry" in found(auditor)
 
 
 def test_an_agent_that_was_given_up_and_returns(auditor: Auditor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from mesos_twisted.agent.core.decide import decide
 from mesos_twisted.agent.core.state import AgentState
 from mesos_twisted.containerizer.zygote_client import LaunchRequest
 from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import TaskId
 from mesos_twisted.testing.sim import auditor_agents
 from mesos_twisted.testing.sim.auditor import Auditor
 from mesos_twisted.testing.sim.frameworks import Plan, SimFramework
@@ -300,3 +302,42 @@ def test_a_kill_of_a_task_that_is_wanted(auditor: Auditor) -> None:
     world.net.reset(world.places["a1"].node, world.places["m1"].node)
     world.run(10)
     assert "is killed and nobody asked" in found(auditor)
+
+
+def test_a_task_that_its_agent_has_not(auditor: Auditor) -> None:
+    """I2, and I11 once all is settled: both sides have the same tasks and executors."""
+    leader = auditor.world.leader()
+    assert leader is not None
+    agent, framework = (
+        next(iter(one.values())) for one in (leader.state.agents, leader.state.frameworks)
+    )
+    ghost = replace(next(iter(framework.tasks.values())), task_id=TaskId("ghost"))
+    framework.tasks[ghost.task_id] = ghost
+    agent.tasks[framework.framework_id, ghost.task_id] = ghost
+    auditor.world.run(70)
+    assert "The leader has a task that its agent has not for 60 s" in found(auditor)
+    auditor.settled()
+    assert "Task ghost is unknown on a1 and TASK_RUNNING to the leader" in found(auditor)
+
+
+def test_what_is_left_over(auditor: Auditor) -> None:
+    """I6 and I18: sandboxes, rows and the launcher's memory are somebody's."""
+    host = auditor.world.hosts["a1"]
+    host.sandboxes.add("slaves/x/frameworks/y/executors/z/runs/w")
+    host.rows._rows["task/y/z"] = host.rows._rows["update/y/z/00000000"] = b""
+    process = process_of(auditor)
+    auditor.scene.agents["a1"].state.containers.pop(
+        next(
+            one
+            for one in auditor.scene.agents["a1"].state.containers
+            if one == process.container_id
+        )
+    )
+    process.status = 0
+    auditor.settled()
+    assert "The sandbox slaves/x/frameworks/y/executors/z/runs/w on a1 is nobody's" in found(
+        auditor
+    )
+    assert "a1 has 3 tasks and 4 rows of tasks" in found(auditor)
+    assert "a1 has 3 streams of updates and rows of 4" in found(auditor)
+    assert f"The launcher of a1 still remembers {process.container_id}" in found(auditor)
