@@ -218,9 +218,15 @@ class FrameworkMessage(LinkMessage, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Shutdown(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="shutdown"):
-    """The agent may not serve (gone, refused, wrong version): end every task and exit."""
+    """The agent may not serve (gone, refused, wrong version): end every task and exit.
+
+    It need not obey a master that is behind the last it followed; see Registered.
+    """
 
     message: str = ""
+    master_id: str = ""
+    registry_id: str = ""
+    epoch: int = 0
 
 
 FromAgent: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union

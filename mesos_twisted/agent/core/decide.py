@@ -113,8 +113,7 @@ def _master_said(
         case agentlink.Registered() | agentlink.Reregistered():
             registration.registered(state, out, message, now)
         case agentlink.Shutdown():
-            why = message.message or "the master asked for it"
-            frameworks.shut_down_agent(state, out, why, now, unregister=False)
+            registration.told_to_go(state, out, message, now)
         case _:
             assert_never(message)
 

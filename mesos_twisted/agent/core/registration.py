@@ -132,6 +132,18 @@ def _refuse(state: AgentState, out: list[Effect], leader: Leader) -> None:
     state.phase = Phase.DISCONNECTED
 
 
+def told_to_go(
+    state: AgentState, out: list[Effect], message: agentlink.Shutdown, now: float
+) -> None:
+    """Every task is ending and then the agent, unless the master has nothing to say here."""
+    leader = Leader(message.registry_id, message.epoch, message.master_id)
+    if leader.is_behind(state.leader):
+        _refuse(state, out, leader)
+        return
+    why = message.message or "the master asked for it"
+    frameworks.shut_down_agent(state, out, why, now, unregister=False)
+
+
 def registered(
     state: AgentState,
     out: list[Effect],

@@ -75,8 +75,8 @@ def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
         out.append(StartTimer(liveness.RECOVERED_KEY, state.policy.agent_reregister_timeout_s))
 
 
-def _refuse(link: ConnectionId, sentence: str, out: list[Effect]) -> None:
-    out.append(SendToAgent(link, agentlink.Shutdown(message=sentence)))
+def _refuse(state: MasterState, link: ConnectionId, sentence: str, out: list[Effect]) -> None:
+    out.append(SendToAgent(link, notify.shutdown(state, sentence)))
     out.append(CloseLink(link))
     notify.log(out, "warn", "Refusing an agent: {reason}", reason=sentence)
 
@@ -107,7 +107,7 @@ def register(
         return
     problem = _check(state, event, said.info)
     if problem is not None:
-        _refuse(link, problem.sentence, out)
+        _refuse(state, link, problem.sentence, out)
         return
     other = state.agents.get(state.agent_at.get(said.pid, AgentId("")))
     if other is not None and other.address == event.address:
@@ -141,15 +141,15 @@ def reregister(
     if problem is None and said.info.id is None:
         problem = Problem("agent_id", "A returning agent must say its id; start it afresh.")
     if problem is not None:
-        _refuse(link, problem.sentence, out)
+        _refuse(state, link, problem.sentence, out)
         return
     assert said.info.id is not None
     agent_id = AgentId(said.info.id.value)
     if agent_id in state.gone:
-        _refuse(link, gone.MESSAGE, out)
+        _refuse(state, link, gone.MESSAGE, out)
         return
     if state.agent_of.get(link, agent_id) != agent_id:
-        _refuse(link, "This link is another agent's; one link is for one agent.", out)
+        _refuse(state, link, "This link is another agent's; one link is for one agent.", out)
         return
     if link in state.joining or agent_id in state.changing:
         return  # The agent asks again; by then the registry is done with it.

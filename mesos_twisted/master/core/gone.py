@@ -16,7 +16,6 @@ from mesos_twisted.master.core.effects import Effect, MarkGone, Prune, SendToAge
 from mesos_twisted.master.core.events import AgentGoneAsked
 from mesos_twisted.master.core.inflight import apply_registry
 from mesos_twisted.master.core.state import Departing, MasterState, Pruning
-from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.ids import AgentId
 
 MESSAGE = "Agent has been marked gone"
@@ -61,7 +60,7 @@ def gone(state: MasterState, what: Departing, now: float, out: list[Effect]) -> 
     agent = state.agents.get(agent_id)
     if agent is not None:
         if agent.link is not None:
-            out.append(SendToAgent(agent.link, agentlink.Shutdown(message=MESSAGE)))
+            out.append(SendToAgent(agent.link, notify.shutdown(state, MESSAGE)))
         liveness.remove(state, agent, liveness.GONE, MESSAGE, now, out)
     elif agent_id in state.recovered:
         # What it ran nobody here knows. Mesos tells nobody; a framework that hears of it can ask.

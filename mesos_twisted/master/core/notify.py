@@ -10,6 +10,7 @@ from functools import lru_cache
 from mesos_twisted.master.core.effects import Count, Effect, Log, SendEvent
 from mesos_twisted.master.core.state import HEARTBEAT_INTERVAL_S, Framework, MasterState, Offer
 from mesos_twisted.metrics import names
+from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ExecutorId, OfferId, TaskId
 from mesos_twisted.protocol.states import TERMINAL
@@ -30,6 +31,16 @@ def _event_counts(prefix: str, kind: str) -> tuple[Effect, ...]:
 def count(name: str) -> Count:
     """The effect that adds one to a counter; made once for each name."""
     return Count(name)
+
+
+def shutdown(state: MasterState, message: str) -> agentlink.Shutdown:
+    """The word that ends an agent, with whose word it is."""
+    return agentlink.Shutdown(
+        message=message,
+        master_id=state.info.id,
+        registry_id=state.registry_id,
+        epoch=state.epoch,
+    )
 
 
 def count_for(framework: Framework, what: str, out: list[Effect]) -> None:

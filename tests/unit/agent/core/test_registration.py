@@ -157,6 +157,19 @@ def test_a_master_behind_the_last_followed_is_refused(world: World) -> None:
         assert world.say(kill) == [] and world.state.frameworks
 
 
+def test_a_master_behind_the_last_followed_ends_no_agent(world: World) -> None:
+    """What refused it there may be right no more; a later one is obeyed."""
+    world.running_task()
+    world.say(led(3))
+    late = agentlink.Shutdown(message="no", master_id="M2", registry_id="R", epoch=2)
+    world.say(late)
+    assert world.of(ef.Reconnect) and world.state.phase is Phase.DISCONNECTED
+    assert world.state.frameworks
+    world.feed(ev.LinkOpened(ConnectionId(7), world.now))
+    world.say(agentlink.Shutdown(message="no", master_id="M4", registry_id="R", epoch=4))
+    assert world.state.phase is Phase.TERMINATING
+
+
 def test_a_later_master_or_another_registry_is_followed(world: World) -> None:
     """A restored registry has another id; a master that says none is of an older release."""
     world.say(led(3))

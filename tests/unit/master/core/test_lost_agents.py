@@ -34,6 +34,7 @@ State = m.TaskState
 Reason = m.TaskStatusReason
 S0, S1, S2 = AgentId("M-S0"), AgentId("M-S1"), AgentId("M-S2")
 SLOWLY = Policy(publish_per_framework_metrics=False, removal_interval_s=600.0)
+SHUTDOWN = agentlink.Shutdown(message="Agent has been marked gone", master_id="M")
 AWARE = pytest.mark.parametrize("aware", [True, False])
 
 
@@ -112,7 +113,7 @@ def test_a_registered_agent_is_marked_gone(aware: bool) -> None:
     assert operations(made) == [effects.MarkGone(S0, world.now)]
     assert kinds(made) == [] and not agent.active and world.offers(framework) != []
     made = world.durable()
-    assert sent_to_agents(made) == [agentlink.Shutdown(message="Agent has been marked gone")]
+    assert sent_to_agents(made) == [SHUTDOWN]
     assert kinds(made) == ["UPDATE", "RESCIND", "FAILURE"]
     (status,) = updates_in(made)
     assert status.message == "Agent has been marked gone"
@@ -127,7 +128,7 @@ def test_a_registered_agent_is_marked_gone(aware: bool) -> None:
     assert [one.state for one in framework.completed] == [status.state]
     assert world.state.gone == {"M-S0": world.now} and not world.state.agents
     made = world.reregister("M-S0", frameworks=(framework.info,), tasks=(report("t"),))
-    assert sent_to_agents(made) == [agentlink.Shutdown(message="Agent has been marked gone")]
+    assert sent_to_agents(made) == [SHUTDOWN]
     assert isinstance(made[-1], CloseLink) and not world.state.agents
 
 

@@ -151,7 +151,9 @@ def test_an_agent_is_gone_when_its_marking_is_answered(certificates: Certificate
     assert answers == [] and transport.records() == []
     registry.waiting.pop()()
     assert whole(answers[0])[0] == 200
-    assert transport.records() == [agentlink.Shutdown(message="Agent has been marked gone")]
+    (shutdown,) = transport.records()
+    assert isinstance(shutdown, agentlink.Shutdown) and shutdown.epoch == 1
+    assert shutdown.message == "Agent has been marked gone"
     assert transport.closed and not world.service.state.agents
     assert world.call(mark_gone(agent_id))[0] == 200
     link, transport = world.agent()
