@@ -1,0 +1,76 @@
+"""Looks for the seeds that find planted bugs.
+
+find(bug, seeds)    the first of the seeds whose world breaks a promise with the bug
+python -m mesos_twisted.testing.sim.zoo.hunt [--seeds N] [NAME ...]    the table of `seeds.py`
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from mesos_twisted.testing.sim.auditor_scene import Violation
+from mesos_twisted.testing.sim.run import run_seed
+from mesos_twisted.testing.sim.zoo import BUGS, PlantedBug
+
+PROCESSES = 2
+
+
+def run_planted(bug: PlantedBug, seed: int) -> Violation | None:
+    """The first promise that the seed's world breaks with the bug in it."""
+    with bug.plant():
+        violations = run_seed(seed).violations
+    return violations[0] if violations else None
+
+
+def _run_named(name: str, seed: int) -> Violation | None:
+    return run_planted(BUGS[name], seed)
+
+
+def find(
+    bug: PlantedBug, seeds: Iterable[int], processes: int = PROCESSES
+) -> tuple[int, Violation] | None:
+    """The first of the seeds that finds the bug, and what it found. One of the zoo's, if there is
+    more than one process."""
+    if processes == 1:
+        return next(_alone(bug, seeds), None)
+    waiting = list(seeds)
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        for start in range(0, len(waiting), processes):
+            part = waiting[start : start + processes]
+            for seed, found in zip(
+                part, pool.map(_run_named, [bug.name] * len(part), part), strict=True
+            ):
+                if found is not None:
+                    return seed, found
+    return None
+
+
+def _alone(bug: PlantedBug, seeds: Iterable[int]) -> Iterator[tuple[int, Violation]]:
+    for seed in seeds:
+        found = run_planted(bug, seed)
+        if found is not None:
+            yield seed, found
+
+
+def main() -> None:
+    """Prints a row for each bug: its seed and what is broken, or that nothing was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="planted bugs; all, unless named")
+    parser.add_argument("--seeds", type=int, default=2000, help="how many seeds to try")
+    parser.add_argument("--first-seed", type=int, default=0, help="where to begin")
+    given = parser.parse_args()
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    for name in given.names or BUGS:
+        found = find(BUGS[name], seeds)
+        if found is None:
+            print(f"    # {name}: not in {given.seeds} seeds", flush=True)
+        else:
+            seed, violation = found
+            print(f'    "{name}": ({seed}, "{violation.invariant}"),  # {violation}', flush=True)
+
+
+if __name__ == "__main__":
+    main()
