@@ -13,7 +13,7 @@ from mesos_twisted.errors import MesosError
 
 LONG = "/" + "x" * 120
 WRONG = [
-    ("--master=zk://h/mesos", "--master", "'zk://h/mesos' is not supported"),
+    ("--master=http://h:5050", "--master", "'http://h:5050' is not supported"),
     ("--master=h:0", "--master", "'h:0' is not an address"),
     ("--master=::1:5050", "--master", "brackets"),
     ("--master=,", "--master", "is empty"),
