@@ -23,8 +23,9 @@ QUIET_S: Final = 90.0
 TURN_S: Final = 0.05
 #: What a daemon's log must never have.
 _BUG: Final = re.compile(r"Traceback \(most recent|Unhandled |broken invariant|BugError")
-#: Statuses with which a daemon may end by itself, as its documentation says.
-_LED_NO_MORE: Final = 1
+#: With these a master may end by itself: it leads no more, or its registry cannot be used now.
+_MASTER_ENDS: Final = (1, 75)
+#: So long after a disk was filled its agent may end by itself, and start in vain.
 _DISK_S: Final = 40.0
 
 
@@ -155,7 +156,7 @@ class Run:
         for end in cluster.ends:
             if end.by is not None or end.member.startswith("zookeeper"):
                 continue
-            if end.member.startswith("master") and end.status == _LED_NO_MORE:
+            if end.member.startswith("master") and end.status in _MASTER_ENDS:
                 continue
             trouble = faults.disk_trouble.get(end.member, [])
             if any(0 <= end.at - at <= _DISK_S for at in trouble) and end.status > 0:
