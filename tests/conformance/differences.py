@@ -98,6 +98,12 @@ TABLE: dict[str, str] = {
     "master_*master/gc_pause_ms*: extra": "Mesos has no garbage collector",
     "master_*master/tls_handshakes*: extra": "the recorded master spoke no TLS",
     '*flags*logging_level*: "INFO" for "WARNING"': RUN,
+    '*flags*zk_session_timeout*: "6secs" for "10secs"': (
+        "a lost leader is replaced sooner; ADR 0700"
+    ),
+    '*flags*zk_session_timeout*: "30secs" for "10secs"': (
+        "an agent only watches the election, and 50,000 of them must not keep ZooKeeper busy"
+    ),
     '*flags*runtime_dir*: "<agent work_dir>/run" for "/var/run/mesos"': RUN,
 }
 #: Flags that Mesos prints and nobody may set here, besides those that are accepted to no effect.
