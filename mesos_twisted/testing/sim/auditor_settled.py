@@ -15,6 +15,8 @@ from mesos_twisted.testing.sim.auditor_tasks import FINAL, Tasks
 from mesos_twisted.testing.sim.ledger import Launch
 
 _State = m.TaskState
+#: Longer than any grace of a simulated task.
+KILLED_S = 15.0
 #: An agent that leaves with these words will do so however often it is started.
 HELPLESS = ("marked gone", "checkpoint is damaged")
 
@@ -175,6 +177,13 @@ class Settled(Check):
                 self.scene.violated("I14", f"Task {launch.task_id} outlived its framework")
             return
         last = launch.last
+        if running and launch.kill_asked is not None:
+            if self.scene.now - launch.kill_asked > KILLED_S:
+                self.scene.violated(
+                    "I20",
+                    f"Task {launch.task_id} was asked to end and runs",
+                    f"since {launch.kill_asked:.3f} s",
+                )
         if last is None:
             if launch.taken is True or runs:
                 self.scene.violated(

@@ -41,6 +41,8 @@ FINAL = frozenset(
 _RECONCILED = m.TaskStatusReason.REASON_RECONCILIATION
 #: A process may be dying for so long after its task was said to be over.
 GRACE_S = 10.0
+#: The rest of a group may run for so long after one of it did not finish, while its agent lives.
+GROUP_S = 30.0
 
 
 @dataclass(slots=True)
@@ -87,8 +89,10 @@ class Tasks(Check):
         super().__init__(scene)
         self.runs: dict[str, list[Run]] = {}
         self.stories: dict[str, Story] = {}
-        #: Tasks and frameworks and agents that a master asked to end.
+        #: Tasks that a master asked to end.
         self.killed: set[str] = set()
+        #: Tasks that were sent to an agent as a group, each with all of them.
+        self.groups: dict[str, tuple[str, ...]] = {}
 
     # I5: a task starts once
 
@@ -264,12 +268,10 @@ class Tasks(Check):
         return False
 
     def _group(self, launch: Launch) -> list[Launch]:
-        """Those asked for with it, at the same moment and on the same agent."""
-        return [
-            one
-            for one in self.scene.world.ledger.of(launch.framework)
-            if one.at == launch.at and one.agent_id == launch.agent_id
-        ]
+        """The tasks that were launched with it, all or none."""
+        ledger = self.scene.world.ledger.launches
+        names = self.groups.get(launch.task_id, ())
+        return [ledger[name] for name in names if name in ledger]
 
     # I11: nobody's task is killed without a word
 
@@ -280,6 +282,9 @@ class Tasks(Check):
             if kind is agentlink.KillTask:
                 assert isinstance(message, agentlink.KillTask)
                 self._kill(message, turn)
+            elif isinstance(message, agentlink.RunTaskGroup):
+                group = tuple([task.task_id.value for task in message.task_group.tasks])
+                self.groups.update(dict.fromkeys(group, group))
             elif kind is agentlink.ShutdownFramework or kind is agentlink.Shutdown:
                 self._shut_down(life, agent_id, message)
             elif isinstance(message, agentlink.Reregistered) and message.removed:
@@ -325,14 +330,39 @@ class Tasks(Check):
                 launch = ledger.get(process.task_id)
                 if launch is None:
                     continue
-                story = self.stories.get(launch.task_id)
-                last = None if story is None else story.last
-                if last is None or last.state not in FINAL or self.scene.now - last.at < GRACE_S:
+                if not process.dying:
+                    self._over(launch)
+                    self._group_over(launch)
+
+    def _over(self, launch: Launch) -> None:
+        story = self.stories.get(launch.task_id)
+        last = None if story is None else story.last
+        if last is None or last.state not in FINAL or self.scene.now - last.at < GRACE_S:
+            return
+        self.scene.violated(
+            "I4",
+            f"Task {launch.task_id} runs and its framework was told {last.state.value}",
+            f"{last.message!r} at {last.at:.3f} s",
+        )
+
+    def _group_over(self, launch: Launch) -> None:
+        """A group ends as a whole when one of it did not finish."""
+        if launch.task_id not in self.groups:
+            return
+        for one in self._group(launch):
+            for run in self.runs.get(one.task_id, ()):
+                process = run.process
+                ended = process.ended_at
+                if not process.status or ended is None or self._forgot(one):
                     continue
-                if process.ending is not None and process.dying:
+                agent = self.scene.world.agents.get(run.name)
+                life = self.scene.agents.get(run.name)
+                if agent is None or life is None or self.scene.now - life.began < GROUP_S:
                     continue
-                self.scene.violated(
-                    "I4",
-                    f"Task {launch.task_id} runs and its framework was told {last.state.value}",
-                    f"{last.message!r} at {last.at:.3f} s",
-                )
+                if self.scene.now - ended > GROUP_S:
+                    self.scene.violated(
+                        "I4",
+                        f"Task {launch.task_id} runs on, and {one.task_id} of its group did not "
+                        "finish",
+                        f"{wait_words(process.status)} at {ended:.3f} s",
+                    )

@@ -15,6 +15,7 @@ from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import TaskId
 from mesos_twisted.testing.sim import auditor_agents
 from mesos_twisted.testing.sim.auditor import Auditor
+from mesos_twisted.testing.sim.auditor_tasks import Tasks
 from mesos_twisted.testing.sim.frameworks import Plan, SimFramework
 from mesos_twisted.testing.sim.kernel import Process
 from mesos_twisted.testing.sim.ledger import Launch
@@ -341,3 +342,27 @@ def test_what_is_left_over(auditor: Auditor) -> None:
     assert "a1 has 3 tasks and 4 rows of tasks" in found(auditor)
     assert "a1 has 3 streams of updates and rows of 4" in found(auditor)
     assert f"The launcher of a1 still remembers {process.container_id}" in found(auditor)
+
+
+def test_a_group_that_goes_on(auditor: Auditor) -> None:
+    """I4: the rest of a group ends with the first that does not finish."""
+    world = auditor.world
+    first, second = (process_of(auditor, number) for number in (0, 1))
+    tasks = next(one for one in auditor._checks if isinstance(one, Tasks))
+    group = (first.task_id, second.task_id)
+    tasks.groups.update(dict.fromkeys(group, group))
+    first.fate = replace(first.fate, status=1 << 8)
+    world.hosts["a1"].kernel._end(first, 1 << 8)
+    world.run(50)
+    assert f"Task {second.task_id} runs on, and {first.task_id} of its group" in found(auditor)
+
+
+def test_a_kill_without_effect(auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I20: what was asked to end has ended in a healed world."""
+    monkeypatch.setattr("mesos_twisted.agent.core.killing.kill", lambda *_: None)
+    framework = auditor.world.frameworks["f"]
+    assert framework.driver is not None
+    framework._kill(framework.driver, process_of(auditor).task_id)
+    auditor.world.run(20)
+    auditor.settled()
+    assert "was asked to end and runs" in found(auditor)
