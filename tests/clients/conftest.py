@@ -29,6 +29,7 @@ from mesos_twisted.security.core.principal import Role
 from mesos_twisted.security.net import authority
 from mesos_twisted.security.net.files import create_private
 from mesos_twisted.testing.processes import wait_until
+from mesos_twisted.testing.zookeeper import RealEnsemble
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -69,6 +70,9 @@ class ClientCluster:
     port: dict[str, int] = field(default_factory=dict)
     master: str = ""
     agents: tuple[str, ...] = ()
+    masters: dict[str, int] = field(default_factory=dict)
+    #: With it there are three masters, and everybody finds the leader by it.
+    ensemble: RealEnsemble | None = None
 
     @property
     def certs(self) -> Path:
@@ -114,19 +118,16 @@ class ClientCluster:
 
     def start(self) -> None:
         """Everything serves, and both agents are registered."""
-        ports = free_ports(7)
-        self.master = f"localhost:{ports[0]}"
-        self.spawn(
-            "master",
-            "master",
-            f"--port={ports[0]}",
-            "--ip=127.0.0.1",
-            "--hostname=localhost",
-            f"--work_dir={self.root}/master",
-            f"--credentials={self.root}/credentials",
-            "--cluster=clients",
-            *self.tls("master"),
-        )
+        ports = free_ports(9)
+        if self.ensemble is None:
+            self.master = f"localhost:{ports[0]}"
+            self.start_master("master", ports[0])
+        else:
+            self.master = f"zk://{self.ensemble.hosts}/mesos"
+            for number, port in enumerate((ports[0], *ports[7:]), 1):
+                self.masters[f"master-{number}"] = port
+                zk = (f"--zk={self.master}", "--zk_session_timeout=3secs")
+                self.start_master(f"master-{number}", port, *zk)
         environment = {"PATH": os.environ["PATH"], "DPARK_CONF": str(self.dpark_conf)}
         agents = tuple(zip(("agent-1", "agent-2"), HOSTS, ports[1:3], strict=True))
         self.agents = tuple(f"{host}:{port}" for _, host, port in agents)
@@ -152,6 +153,30 @@ class ClientCluster:
         self.connect("operator", ports[4], f"--master={self.master}")
         self.connect("agent", ports[5], f"--agent={self.agents[0]}", certificate="operator")
         wait_until(self.up, "the cluster is up", START_S)
+
+    def start_master(self, name: str, port: int, *flags: str) -> None:
+        """Start one master; all have the same certificate."""
+        self.spawn(
+            name,
+            "master",
+            f"--port={port}",
+            "--ip=127.0.0.1",
+            "--hostname=localhost",
+            f"--work_dir={self.root}/{name}",
+            f"--credentials={self.root}/credentials",
+            "--cluster=clients",
+            *self.tls("master"),
+            *flags,
+        )
+
+    def kill_leader(self) -> str:
+        """Kill -9 of the master that leads; its name."""
+        port = self.state()["leader_info"]["port"]
+        name = next(name for name, its in self.masters.items() if its == port)
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+        return name
 
     def connect(self, name: str, port: int, *arguments: str, certificate: str | None = "") -> None:
         """Start a connector with a plaintext port, and a Unix socket beside the logs.
@@ -225,6 +250,8 @@ class ClientCluster:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+            if self.ensemble is not None:
+                self.ensemble.stop()
         wait_until(lambda: not self.left(), f"no process of {self.root} is left", STOP_S)
         shutil.rmtree(self.root)
 
