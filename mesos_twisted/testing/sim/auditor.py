@@ -16,7 +16,7 @@ the end. A world with an auditor has the trace of one without.
 | I1 resources, I13 filters | `auditor_offers` |
 | I2 launches, I12 reconciliation, I14 streams | `auditor_frameworks` |
 | I3 updates, I4 ended tasks, I5 one start, truth of ends, I11 kills | `auditor_tasks` |
-| I4, I6 owners, I18 recovery | `auditor_agents` |
+| I4, I6 owners, I18 recovery | `auditor_agents`, `auditor_exits` |
 | I7 durable first, I8, I9 one leader, I10 gone | `auditor_registry`, `auditor_fence` |
 | I15 operators' stream | `auditor_operator` |
 | I16 buffers, I17 bugs and exits | `auditor_processes` |
@@ -34,6 +34,7 @@ from zope.interface import implementer
 
 from mesos_twisted.testing.sim.agent import SimHost
 from mesos_twisted.testing.sim.auditor_agents import Agents
+from mesos_twisted.testing.sim.auditor_exits import Exits
 from mesos_twisted.testing.sim.auditor_fence import Fence
 from mesos_twisted.testing.sim.auditor_frameworks import Frameworks
 from mesos_twisted.testing.sim.auditor_offers import Offers
@@ -78,6 +79,7 @@ class Auditor:
             self._tasks,
             self._agents,
             Registry(scene, records or (lambda: stored.records)),
+            Exits(scene),
             Fence(scene),
             self._operator,
             self._processes,
