@@ -203,8 +203,17 @@ class SimFramework(Scheduler):
             task_id, self.plan.name, offer.agent_id.value, command, self._now()
         )
         self._live[task_id] = launch
+        uris: tuple[str, ...] = ()
+        if self._random.random() < 0.15:
+            uris = (self._random.choice(("sim:input", "sim:input", "missing:input")),)
         return command_task(
-            task_id, offer, command, cpus=CPUS, mem_mb=MEM_MB, env={"SIM_TASK_ID": task_id}
+            task_id,
+            offer,
+            command,
+            cpus=CPUS,
+            mem_mb=MEM_MB,
+            env={"SIM_TASK_ID": task_id},
+            uris=uris,
         )
 
     def _command(self) -> str:
@@ -222,6 +231,7 @@ class SimFramework(Scheduler):
         tasks = [self._task(offer) for _ in range(count)]
         self.wanted -= count
         self._asked(driver.launch(offer, tasks, 1.0), tasks)
+        self._repent(driver, tasks)
 
     def _launch_group(self, driver: SchedulerDriver, offer: m.Offer, count: int) -> None:
         tasks = [self._task(offer) for _ in range(count - 1)]
@@ -234,6 +244,17 @@ class SimFramework(Scheduler):
             resources=(scalar("cpus", 0.1, role), scalar("mem", 32, role), scalar("disk", 1, role)),
         )
         self._asked(driver.launch_group(offer, executor, tasks, 1.0), tasks)
+        self._repent(driver, tasks)
+
+    def _repent(self, driver: SchedulerDriver, tasks: list[m.TaskInfo]) -> None:
+        """Some launches are taken back before anything can be known of them."""
+        if tasks and self._timers is not None and self._random.random() < 0.1:
+            for task in tasks:
+                self._timers.after(self._random.random() * 0.3, self._kill_if_live, driver, task)
+
+    def _kill_if_live(self, driver: SchedulerDriver, task: m.TaskInfo) -> None:
+        if driver is self.driver and task.task_id.value in self._live:
+            self._kill(driver, task.task_id.value)
 
     def _asked(self, answer: Deferred[None], tasks: list[m.TaskInfo]) -> None:
         launches = [self.ledger.launches[task.task_id.value] for task in tasks]

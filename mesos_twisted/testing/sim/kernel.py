@@ -111,7 +111,7 @@ class Process:
 class SimKernel:
     """One host. `history` is every process that ever started, for the auditor."""
 
-    def __init__(self, clock: IReactorTime, random: Random, pids: int = 40) -> None:
+    def __init__(self, clock: IReactorTime, random: Random, pids: int = 12) -> None:
         self.clock = clock
         self.random = random
         self.faults = Faults()

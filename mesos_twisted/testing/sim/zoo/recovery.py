@@ -61,10 +61,13 @@ async def _recover_by_pid(
     entries = await self._launcher.list_all()
     alive = {entry.pid for entry in entries if entry.state == "running"}
     recovered = await _recover(self, known)
-    return [
-        Recovered(one.container_id, one.pid, None if one.pid in alive else one.termination)
-        for one in recovered
-    ]
+    found = []
+    for one in recovered:
+        taken = one.termination is not None and one.pid in alive
+        if taken:
+            self._containers[one.container_id].ended = None
+        found.append(Recovered(one.container_id, one.pid, None) if taken else one)
+    return found
 
 
 BUGS = (

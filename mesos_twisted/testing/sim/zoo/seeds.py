@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 #: Bug to seed and invariant.
-FOUND: Final[dict[str, tuple[int, str]]] = {
-}
+FOUND: Final[dict[str, tuple[int, str]]] = {}
 
 #: Bugs that no seed was seen to find, and what is missing for it.
-NOT_FOUND: Final[dict[str, str]] = {
-}
+NOT_FOUND: Final[dict[str, str]] = {}
