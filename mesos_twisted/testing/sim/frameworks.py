@@ -280,6 +280,9 @@ class SimFramework(Scheduler):
         self._timers.after(self._random.random() * 2 * self.plan.act_every_s, self._act)
         if not driver.session.subscribed:
             return
+        if not self._quiet and self._random.random() < 0.2:
+            # Work comes in all the time, so that launches meet every fault.
+            self.wanted += self._random.randint(1, 3)
         roll = self._random.random()
         if self._quiet:
             self._finish_up(driver)
