@@ -171,12 +171,16 @@ class RealEnsemble:
         """`standalone`, `leader` or `follower`; empty while it does not serve."""
         if server.process is None or server.process.poll() is not None:
             raise AssertionError(f"a ZooKeeper server ended:\n{server.log[-3000:]}")
+        return self.said(server).get("Mode", "")
+
+    def said(self, server: RealServer) -> dict[str, str]:
+        """What it tells of itself (`Mode`, `Zxid`, …); nothing while it does not serve."""
         try:
-            said = self._ask(server, b"srvr")
+            said = self._ask(server, b"srvr").decode()
         except OSError:
-            return ""
-        modes = [line for line in said.decode().splitlines() if line.startswith("Mode: ")]
-        return modes[0].removeprefix("Mode: ") if modes else ""
+            return {}
+        pairs = (line.partition(": ") for line in said.splitlines())
+        return {name: value for name, colon, value in pairs if colon}
 
     def leader(self) -> RealServer:
         """The server that leads, among those that run."""

@@ -141,6 +141,8 @@ class Run:
         print(f"  {total} tasks: {', '.join(f'{n} {state}' for state, n in sorted(told.items()))}")
         print(f"  leaders: {', '.join(sorted(leaders))}; {len(cluster.ends)} ends of processes")
         print(*(f"  {line}" for line in lines), sep="\n")
+        if watch.stuck:
+            print(f"  ZooKeeper's own leader was stuck and was killed: {', '.join(watch.stuck)}")
         for disk in {disk.freezes for disk in cluster.disks.values()}:
             print("  slow disks were frozen" if disk else "  disks could not be frozen here")
         if not total:

@@ -6,6 +6,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import signal
 import ssl
 import threading
 import time
@@ -17,6 +18,8 @@ from mesos_twisted.testing.chaos.verdict import Sample
 
 EVERY_S: Final = 1.0
 ANSWER_S: Final = 1.0
+#: A ZooKeeper leader that commits nothing for so long, while all masters try, is stuck.
+STUCK_S: Final = 12.0
 
 
 class Watch:
@@ -29,6 +32,9 @@ class Watch:
         self._context.load_cert_chain(certs / "operator.pem", certs / "operator-key.pem")
         self.leaders: list[tuple[float, frozenset[str]]] = []
         self.samples: list[Sample] = []
+        #: ZooKeeper servers that were stuck, and were killed for it as an operator would.
+        self.stuck: list[str] = []
+        self._zxid: tuple[float, str, str] = (0.0, "", "")
         self._over = threading.Event()
         self._pool = concurrent.futures.ThreadPoolExecutor(3)
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -50,9 +56,32 @@ class Watch:
             found = list(self._pool.map(self._leads, masters))
             said = frozenset(name for name, leads in zip(masters, found, strict=True) if leads)
             self.leaders.append((time.time(), said))
+            if said:
+                self._zxid = (0.0, "", "")
+            else:
+                self._look_at_zookeeper()
             for member in self.cluster.members.values():
                 if member.kind != "zookeeper":
                     self._sample(member)
+
+    def _look_at_zookeeper(self) -> None:
+        """Nobody leads: is it ZooKeeper itself?
+
+        Its leader that was stopped and goes on, with its followers back before it noticed, may wait
+        for ever for what it proposed before: the log of the followers has a gap ("Got zxid …
+        expected …"), it answers pings, and no session can begin.
+        """
+        cluster = self.cluster
+        for name, server in zip(cluster.names("zookeeper"), cluster.ensemble.servers, strict=True):
+            said = cluster.ensemble.said(server)
+            if said.get("Mode") == "leader":
+                since, whose, zxid = self._zxid
+                if (whose, zxid) != (name, said["Zxid"]):
+                    self._zxid = (time.time(), name, said["Zxid"])
+                elif time.time() - since > STUCK_S:
+                    self.stuck.append(name)
+                    self._zxid = (0.0, "", "")
+                    cluster.members[name].send(signal.SIGKILL)
 
     def _leads(self, master: str) -> bool:
         document = self.ask(master, "/metrics/snapshot")
