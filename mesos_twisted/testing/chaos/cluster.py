@@ -125,6 +125,7 @@ class Cluster:
             self.disks[name] = Disk(layout.work(name))
             flags = [f"--master={zk}", f"--port={AGENT_PORT}", *common]
             flags += ["--resources=cpus:4;mem:1024;disk:32", f"--runtime_dir={root}/run/{name}"]
+            flags.append("--no-switch_user")
             self._daemon(layout, Role.AGENT, name, flags)
         for number in (1, 2):
             name = f"framework-{number}"

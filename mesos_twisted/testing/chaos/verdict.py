@@ -18,6 +18,10 @@ _ORDER: Final = (State.TASK_STAGING, State.TASK_STARTING, State.TASK_RUNNING, St
 #: Growth from the first third of a run to the last that is not a leak but a cache filled.
 GROWTH_MB, GROWTH = 16.0, 1.25
 GROWTH_FDS: Final = 24
+#: So long after a disk was filled its agent may fail to launch, end by itself, and start in vain.
+DISK_S: Final = 40.0
+#: With these a master may end by itself: it leads no more, or its registry cannot be used now.
+MASTER_ENDS: Final = (1, 75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,11 @@ def errors(framework: str, records: Iterable[Mapping[str, Any]]) -> list[str]:
     return broken
 
 
-def judge(story: Story, was: Truth) -> list[str]:
-    """Sentences on one task, once everything is over."""
+def judge(story: Story, was: Truth, full: Sequence[float] = ()) -> list[str]:
+    """Sentences on one task, once everything is over. `full` is when a disk was filled.
+
+    A task that could not be launched has failed for that reason alone.
+    """
     task, terminal = story.task, story.terminal
     broken = []
     if len(was.starts) > 1:
@@ -109,6 +116,8 @@ def judge(story: Story, was: Truth) -> list[str]:
             broken.append(f"{told}, but it ended with {was.ends or 'nothing written'}")
         case State.TASK_FAILED if was.starts and (not was.ends or was.ends[0] == 0):
             broken.append(f"{told}, but it wrote {was.ends or 'no end'}")
+        case State.TASK_FAILED if not was.starts and not _soon_after(full, terminal["at"]):
+            broken.append(f"{told}, but it was never started: {terminal['message']}")
         case State.TASK_FAILED if was.ends and not _names(terminal["message"], was.ends[0]):
             broken.append(f"{told} with {terminal['message']!r}, but it ended with {was.ends[0]}")
         case State.TASK_KILLED if story.kind != "killed":
@@ -118,6 +127,21 @@ def judge(story: Story, was: Truth) -> list[str]:
         case State.TASK_LOST | State.TASK_GONE_BY_OPERATOR | State.TASK_ERROR:
             broken.append(f"{told}, which nothing in this run brings about")
     return broken
+
+
+def _soon_after(instants: Iterable[float], at: float) -> bool:
+    """Is `at` so close behind one of them that it may come of it?"""
+    return any(0 <= at - instant <= DISK_S for instant in instants)
+
+
+def ended(member: str, status: int, at: float, full: Sequence[float]) -> list[str]:
+    """One that ended by itself. `full` is when its disk was filled."""
+    kind = member.partition("-")[0]
+    if kind == "zookeeper" or (kind == "master" and status in MASTER_ENDS):
+        return []
+    if status > 0 and _soon_after(full, at):
+        return []
+    return [f"{member} ended by itself with status {status}"]
 
 
 def _names(message: str, status: int) -> bool:

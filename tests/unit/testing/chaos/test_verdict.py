@@ -12,7 +12,7 @@ RAN = Truth([Start(10, "99")], [0])
 
 def update(state: str, uuid: str = "", **fields: str) -> dict[str, Any]:
     record = {"what": "update", "task": "t", "state": f"TASK_{state}", "uuid": uuid}
-    return {**record, "reason": "", "message": "", **fields}
+    return {**record, "reason": "", "message": "", "at": 100.0, **fields}
 
 
 def told(*updates: dict[str, Any], kind: str = "zero") -> Story:
@@ -55,6 +55,7 @@ def test_true_stories(story: Story, was: Truth) -> None:
         (told(*FAILED), Truth([Start(1, "2")], [-9]), "but it ended with -9"),
         (told(*SHOT), Truth([Start(1, "2")], [7]), "but it ended with 7"),
         (told(*FINE[:2], update("KILLED", "c")), RAN, "but nobody killed it"),
+        (told(update("FAILED", "a", message="no room")), Truth(), "was never started: no room"),
         (told(update("DROPPED")), RAN, "but it ran"),
         (told(update("LOST")), Truth(), "nothing in this run brings about"),
         (told(FINE[1], FINE[0], FINE[2]), RAN, "out of order"),
@@ -66,6 +67,22 @@ def test_true_stories(story: Story, was: Truth) -> None:
 )
 def test_lies(story: Story, was: Truth, sentence: str) -> None:
     assert any(sentence in said for said in verdict.judge(story, was))
+
+
+def test_a_full_disk_is_a_reason() -> None:
+    """For a launch that fails and an agent that ends; for nothing else, and not for ever."""
+    failed = told(update("FAILED", "a", message="no room"))
+    assert verdict.judge(failed, Truth(), [90.0]) == []
+    assert verdict.judge(failed, Truth(), [10.0, 101.0]) != []
+    assert verdict.ended("agent-1", 1, 100.0, [90.0]) == []
+    for full, status in (([], 1), ([10.0], 1), ([90.0], -11), ([90.0], 0)):
+        assert verdict.ended("agent-1", status, 100.0, full)
+
+
+def test_a_master_may_end_when_it_leads_no_more() -> None:
+    assert verdict.ended("master-1", 1, 100.0, []) == []
+    assert verdict.ended("master-1", 2, 100.0, []) == ["master-1 ended by itself with status 2"]
+    assert verdict.ended("framework-1", 0, 100.0, [])
 
 
 def test_what_a_task_wrote() -> None:
