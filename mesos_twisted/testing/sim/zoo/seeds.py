@@ -9,7 +9,80 @@ from __future__ import annotations
 from typing import Final
 
 #: Bug to seed and invariant.
-FOUND: Final[dict[str, tuple[int, str]]] = {}
+FOUND: Final[dict[str, tuple[int, str]]] = {
+    "stream-over-with-its-task": (1, "I2"),
+    "stray-acknowledgement-is-fatal": (0, "I17"),
+    "updates-overtake": (0, "I3"),
+    "early-kill-is-silent": (2, "I2"),
+    "executor-takes-updates-along": (0, "I2"),
+    "two-ends": (1, "I6"),
+    "running-after-killing": (12, "I3"),
+    "exit-status-reaped-elsewhere": (12, "truth"),
+    "lost-before-its-end-is-told": (1, "I12"),
+    "killed-and-launched": (1, "I6"),
+    "launch-meets-a-leaving-framework": (0, "I2"),
+    "lost-write-taken-for-written": (15, "I7"),
+    "old-frameworks-must-come-first": (11, "I2"),
+    "leader-stops-at-returning-agents": (0, "I17"),
+    "framework-trusts-a-silent-stream": (12, "I20"),
+    "watches-left-behind": (28, "I20"),
+    "executor-not-counted": (1, "I1"),
+    "returning-agent-is-free": (0, "I1"),
+    "filter-ends-before-the-next-allocation": (0, "I13"),
+    "revive-clears-other-roles": (1, "I13"),
+    "empty-row-blocks-the-start": (6, "I17"),
+    "exit-while-away-unnoticed": (2, "I4"),
+    "helper-must-have-lived": (2, "I17"),
+    "orphans-stay": (2, "I6"),
+    "nonsense-in-an-acknowledgement": (2, "I17"),
+    "operators-miss-returning-tasks": (0, "I15"),
+}
 
-#: Bugs that no seed was seen to find, and what is missing for it.
-NOT_FOUND: Final[dict[str, str]] = {}
+#: Bugs that no seed was seen to find so far, and why that is hard.
+NOT_FOUND: Final[dict[str, str]] = {
+    "executor-without-tasks-stays": ("no seed was tried that brings it about"),
+    "registry-without-a-fence": (
+        "the session's end stops a deposed master before it writes; only a write in the "
+        "same moment would show"
+    ),
+    "agent-obeys-anybody": (
+        "an agent must be sent back to a deposed master that still serves: no fault "
+        "brings that about on purpose"
+    ),
+    "new-leader-forgets-the-unreachable": (
+        "needs a failover within the minute for which an agent is unreachable"
+    ),
+    "unreachable-with-absent-framework": (
+        "needs an agent to be lost while a framework with tasks on it is away"
+    ),
+    "agent-trusts-a-silent-master": (
+        "another master is found through ZooKeeper, and updates that are sent again find "
+        "the broken link"
+    ),
+    "old-connections-are-heard": (
+        "a connection that was dropped says nothing more in the simulated network"
+    ),
+    "second-node-in-the-election": ("needs the answer to the making of the node to be lost"),
+    "looking-ends-with-the-connection": (
+        "needs a connection lost within the milliseconds of a look"
+    ),
+    "first-calls-lost-after-a-partition": ("needs calls under way while a connection is lost"),
+    "own-clock-ignored": ("a leader must be cut off for longer than an isolation lasts on average"),
+    "session-replaced-in-silence": (
+        "a session must end that a leader's node hangs on, and the node's watch must be late"
+    ),
+    "filter-on-more-than-was-left": (
+        "I13 says what is offered too early; nothing says that what was not refused is "
+        "offered in time"
+    ),
+    "suppressed-twice": ("no seed was tried that brings it about"),
+    "removed-while-suppressed": (
+        "a framework must be given up within the two seconds for which it suppresses its offers"
+    ),
+    "torn-task-not-told": (
+        "the kill of what is left over, before the last look, has it told after all"
+    ),
+    "pid-taken-for-identity": (
+        "a process must end while its agent is down, and its number be taken at once"
+    ),
+}
