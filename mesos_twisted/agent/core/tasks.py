@@ -25,6 +25,7 @@ from mesos_twisted.agent.core.state import (
     Task,
 )
 from mesos_twisted.protocol.generated import messages as m
+from mesos_twisted.protocol.ids import ContainerId
 
 _State = m.TaskState
 _Reason = m.TaskStatusReason
@@ -166,3 +167,8 @@ def launch_failed(
         scene.out.append(Log("warn", "Task {task_id} could not be launched: {why}", fields))
         scene.out.append(Count("slave/container_launch_errors"))
     killing.kill_others(scene, task)
+    for member in group.members(scene.executor, task):
+        container = scene.state.containers.get(member.container_id or ContainerId(""))
+        if container is not None and container.phase is ContainerPhase.RUNNING:
+            # Its start waits for the group's, which never comes; the kill waits for its start.
+            announce(scene, member)

@@ -131,6 +131,31 @@ def test_a_member_whose_sandbox_fails_fails_the_launch(world: World) -> None:
     assert not world.state.frameworks
 
 
+def test_a_member_that_cannot_be_launched_ends_those_that_run_already(world: World) -> None:
+    """Whatever came first: what runs is said to run and is killed, also when that was asked for."""
+    for first, asked in ((True, False), (False, False), (True, True)):
+        world.run_group(executor(), world.task("a"), world.task("b"))
+        a, b = world.container("a"), world.container("b")
+        world.sandbox_ready(pod(world))
+        world.sandbox_ready(a)
+        world.sandbox_ready(b)
+        world.of(ef.LaunchContainer)
+        failed = ev.ContainerLaunchFailed(b, "no process", world.now)
+        if first:
+            world.launched(a)
+            if asked:
+                world.kill("a")
+            world.feed(failed)
+        else:
+            world.feed(failed)
+            world.launched(a)
+        assert world.of(ef.SignalContainer) == [ef.SignalContainer(a, 15, "group")]
+        world.exits(a, 15)
+        world.acknowledge_all("a")
+        world.acknowledge_all("b")
+        assert not world.state.frameworks and not world.state.containers
+
+
 def test_a_second_group_joins_a_running_executor(world: World) -> None:
     """It has its own fate: the first group's failure does not touch it."""
     a, _ = running(world, "a", "b")
