@@ -312,6 +312,8 @@ class SimFramework(Scheduler):
     def _finish_up(self, driver: SchedulerDriver) -> None:
         for task_id in sorted(self._live):
             self._kill(driver, task_id)
+        # Tasks that were lost with an agent may run again under a master that never said so.
+        self._note(driver.reconcile())
         if self._live:
             self._note(
                 driver.reconcile({one: self._live[one].agent_id for one in sorted(self._live)})
