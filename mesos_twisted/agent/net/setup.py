@@ -5,7 +5,6 @@ Raises MesosError with one sentence for every setting that cannot work.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from mesos_twisted.agent.net.leader import FixedMasters, MasterSource
 from mesos_twisted.agent.net.resources_auto import completed
 from mesos_twisted.config import require
 from mesos_twisted.election.leader import watch_zookeeper
-from mesos_twisted.errors import MalformedError
+from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.resources.attributes import attributes_to_messages
 from mesos_twisted.security.core.acls import parse_acls
 from mesos_twisted.security.core.authorizer import AclPolicy, Authorizer, OwnThings
@@ -143,9 +142,13 @@ def _tokens(config: AgentConfig, work_dir: str) -> TokenKey:
     if config.jwt_secret_key is not None:
         return read_token_key(config.jwt_secret_key)
     path = Path(work_dir, "meta", "executor-token.key")
-    with contextlib.suppress(FileExistsError):
-        # Kept over restarts: running executors hold tokens it signed.
-        create_private(path, os.urandom(64))
+    # Kept over restarts: running executors hold tokens it signed.
+    if not path.exists():
+        try:
+            create_private(path, os.urandom(64))
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise UnavailableError(f"The key {path} cannot be made: {reason}.") from None
     return read_token_key(path)
 
 
