@@ -28,6 +28,7 @@ from mesos_twisted.master.core.validation.constraints import read_constraints
 from mesos_twisted.master.core.validation.framework import (
     check_framework,
     check_same_principal,
+    is_nameless,
     check_wishes,
     has_capability,
     roles_of,
@@ -76,7 +77,7 @@ def subscribe(state: MasterState, event: SchedulerSubscribed, out: list[Effect])
         published.framework_added(state, framework, out)
     else:
         known = state.frameworks.get(given)
-        if known is not None:
+        if known is not None and not is_nameless(known.info):
             info = msgspec.structs.replace(
                 info, user=known.info.user, checkpoint=known.info.checkpoint
             )

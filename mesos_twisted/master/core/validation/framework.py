@@ -66,6 +66,11 @@ def usable_info(info: m.FrameworkInfo) -> m.FrameworkInfo | None:
     )
 
 
+def is_nameless(info: m.FrameworkInfo) -> bool:
+    """Does it stand for a framework of which an agent has lost all but the id?"""
+    return not info.user and not info.name and info.principal is None
+
+
 def check_suppressed(roles: Collection[str], suppressed: Collection[str]) -> Problem | None:
     """Suppressed roles must be among the framework's own."""
     strange = sorted(set(suppressed) - set(roles))

@@ -338,6 +338,21 @@ def test_a_recovered_framework_has_its_time_to_return() -> None:
         assert list(world.state.completed) == ["old-0000"]
 
 
+def test_a_framework_whose_name_an_agent_has_lost_may_return() -> None:
+    """Its own words are all there is of it: user and principal are what it says."""
+    world = leading("M-S0")
+    nameless = m.FrameworkInfo(user="", name="", id=m.FrameworkID(value="old-0000"))
+    world.reregister("M-S0", frameworks=(nameless,), tasks=(report("t", "old-0000"),))
+    info = msgspec.structs.replace(
+        framework_info(framework_id="old-0000"), user="nobody", principal="p"
+    )
+    made = world.subscribe(info=info)
+    assert not [one for one in made if isinstance(one, effects.CloseStream)]
+    framework = next(iter(world.state.frameworks.values()))
+    assert framework.connected and framework.info.user == "nobody"
+    assert framework.info.principal == "p" and list(framework.tasks) == ["t"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
