@@ -24,6 +24,7 @@ STEPS = (
     ("clients of others", ["tools/clients.sh"]),
     ("browser", ["tools/browser.sh"]),
     ("zookeeper", ["tools/zookeeper.sh"]),
+    ("simulator", [str(BIN / "mesos-twisted"), "simulate", "--seeds", "500"]),
     ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile"]),
 )
 
