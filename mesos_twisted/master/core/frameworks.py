@@ -28,9 +28,9 @@ from mesos_twisted.master.core.validation.constraints import read_constraints
 from mesos_twisted.master.core.validation.framework import (
     check_framework,
     check_same_principal,
-    is_nameless,
     check_wishes,
     has_capability,
+    is_nameless,
     roles_of,
 )
 from mesos_twisted.metrics import names
