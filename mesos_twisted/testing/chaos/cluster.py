@@ -129,7 +129,7 @@ class Cluster:
             self._daemon(layout, Role.AGENT, name, flags)
         for number in (1, 2):
             name = f"framework-{number}"
-            command = [sys.executable, "-m", "mesos_twisted.testing.chaos.framework"]
+            command = [sys.executable, "-m", "mesos_twisted.testing.chaos.main"]
             command += [f"--name={name}", f"--dir={root}", f"--master={zk}"]
             command += [f"--certs={layout.certs}", *(("--zk_tls",) if zk_tls else ())]
             node = self.network.add(name)

@@ -1,7 +1,5 @@
 """A framework that survives its own end: what it does and hears is in a ledger before it counts.
 
-    python -m mesos_twisted.testing.chaos.framework --name NAME --dir DIR --master URL --certs DIR
-
 A line of `DIR/NAME.ledger` is a JSON object, flushed to disk: who it is, each task before it is
 launched, each update before it is acknowledged. Started again, it is the same framework and knows
 its tasks. Each task writes its process id and what it is about to end with into `DIR/truth/TASK`,
@@ -10,30 +8,22 @@ so what the cluster tells can be compared with what was. A file `DIR/finish` end
 
 from __future__ import annotations
 
-import argparse
-import getpass
 import itertools
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from msgspec import structs
-from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 
-from mesos_twisted.clock import Timers
 from mesos_twisted.errors import RefusedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.states import is_terminal
-from mesos_twisted.sdk import Scheduler, SchedulerDriver, amount, command_task, framework_info
-from mesos_twisted.sdk.connect import master_client
+from mesos_twisted.sdk import Scheduler, SchedulerDriver, amount, command_task
 
 TICK_S = 1.0
 ASK_AFTER_S = 5.0
@@ -172,33 +162,3 @@ def _sent(deferred: Deferred[None]) -> None:
         print("a call was not sent:", failure.getErrorMessage(), file=sys.stderr, flush=True)
 
     deferred.addErrback(refused)
-
-
-def main(arguments: list[str]) -> None:
-    """Run until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m mesos_twisted.testing.chaos.framework")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--dir", type=Path, required=True)
-    parser.add_argument("--master", required=True)
-    parser.add_argument("--certs", type=Path, required=True)
-    parser.add_argument("--zk_tls", action="store_true")
-    options = parser.parse_args(arguments)
-    reactor: Any = installed
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    ledger = Ledger(options.dir / f"{options.name}.ledger")
-    chaotic = Chaotic(options.dir, options.name, ledger, Random(f"{options.name} {os.getpid()}"))
-    info = framework_info(options.name, getpass.getuser(), failover_timeout_s=3600.0)
-    if chaotic.framework_id is not None:
-        info = structs.replace(info, id=m.FrameworkID(value=chaotic.framework_id))
-    tls = [options.certs / file for file in ("ca.pem", "framework.pem", "framework-key.pem")]
-    client = master_client(reactor, [options.master], *tls, zk_tls=options.zk_tls)
-    driver = SchedulerDriver(reactor, chaotic, info, client)
-    chaotic.know(driver)
-    driver.start().addCallback(lambda _: reactor.stop())
-    Timers(reactor).every(TICK_S, chaotic.tick, driver)
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
-    reactor.run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
