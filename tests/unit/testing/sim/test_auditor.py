@@ -55,7 +55,7 @@ def test_a_world_that_keeps_its_promises(seed: int, kinds: str) -> None:
     world, auditor = storm(seed, kinds)
     assert auditor is not None
     assert [str(one) for one in auditor.violations] == []
-    assert len(world.ledger.launches) == 20
+    assert len(world.ledger.launches) >= 20
 
 
 def test_an_audited_world_has_the_same_trace() -> None:
