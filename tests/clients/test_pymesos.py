@@ -37,7 +37,9 @@ def test_a_scheduler_and_its_executors(cluster, run_program, door, credentials):
     completed = {f["id"]: f for f in cluster.state()["completed_frameworks"]}
     assert seen["framework_id"] in completed
     wait_until(
-        lambda: not [line for line in command_lines() if "pymesos_executor.py" in line],
+        lambda: (
+            not [line for line in command_lines() if str(PROGRAMS / "pymesos_executor.py") in line]
+        ),
         "the executors have ended",
     )
 
