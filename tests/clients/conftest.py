@@ -362,3 +362,27 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         for value in getattr(item, "funcargs", {}).values():
             if isinstance(value, ClientCluster):
                 report.sections.append(("daemons and tasks", value.logs()))
+
+
+@pytest.fixture
+def survive(client_python: Callable[[str], Path]) -> Callable[[ClientCluster, Any], None]:
+    """Let pymesos run a task, do the given harm, and see that scheduler and task outlive it."""
+
+    def run(cluster: ClientCluster, harm: Callable[[], Any]) -> None:
+        address = f"127.0.0.1:{cluster.port['framework']}"
+        with subprocess.Popen(
+            [client_python("pymesos"), PROGRAMS / "pymesos_survivor.py", address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as program:
+            assert program.stdout is not None
+            lines = []
+            for line in program.stdout:
+                lines.append(line)
+                if line == "running\n":
+                    harm()
+            assert program.wait(10) == 0, "".join(lines)
+        assert lines[-1] == "survived\n", "".join(lines)
+
+    return run

@@ -39,22 +39,9 @@ def followed():
     running.stop()
 
 
-def test_pymesos_outlives_the_leader(followed, client_python):
+def test_pymesos_outlives_the_leader(followed, survive):
     """It subscribes again with the next leader, and its task still runs."""
-    address = f"127.0.0.1:{followed.port['framework']}"
-    with subprocess.Popen(
-        [client_python("pymesos"), PROGRAMS / "pymesos_survivor.py", address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as program:
-        lines = []
-        for line in program.stdout:
-            lines.append(line)
-            if line == "running\n":
-                followed.kill_leader()
-        assert program.wait(10) == 0, "".join(lines)
-    assert lines[-1] == "survived\n", "".join(lines)
+    survive(followed, followed.kill_leader)
 
 
 def test_a_job_of_dpark_goes_on(followed, run_program):

@@ -1,6 +1,5 @@
 """pymesos 0.3.15, unmodified: schedulers, executors and operators through a connector."""
 
-import subprocess
 from base64 import b64decode
 from pathlib import Path
 
@@ -56,22 +55,9 @@ def command_lines():
     return found
 
 
-def test_a_scheduler_outlives_its_master(cluster, client_python):
+def test_a_scheduler_outlives_its_master(cluster, survive):
     """The stream ends with the master; pymesos subscribes again and its task still runs."""
-    address = f"127.0.0.1:{cluster.port['framework']}"
-    with subprocess.Popen(
-        [client_python("pymesos"), PROGRAMS / "pymesos_survivor.py", address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as program:
-        lines = []
-        for line in program.stdout:
-            lines.append(line)
-            if line == "running\n":
-                cluster.restart("master")
-        assert program.wait(10) == 0, "".join(lines)
-    assert lines[-1] == "survived\n", "".join(lines)
+    survive(cluster, lambda: cluster.restart("master"))
     wait_until(cluster.up, "the cluster is up")
 
 

@@ -224,7 +224,7 @@ def locked(socket_path: str) -> bool:
             probe.setblocking(False)
             if probe.connect_ex(socket_path) in (0, errno.EAGAIN):
                 return False
-        time.sleep(0.01)
+        time.sleep(0.01)  # nothing is served yet, and who holds the lock is just going
     return False
 
 
