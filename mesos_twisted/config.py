@@ -11,6 +11,7 @@ from the declarations. This module knows no flag of its own but `--config`, `--c
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,12 @@ def flag(kind: Kind[T], default: T | None, help: str, *, secret: bool = False) -
     )
 
 
+def another_default(config: type, name: str, default: object) -> Any:
+    """The field of a subclass of `config` whose flag differs from the inherited by its default."""
+    (field,) = (one for one in dataclasses.fields(config) if one.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """One flag as documents and help need it."""
@@ -121,16 +128,22 @@ class Declared:
 
 
 def declared(config: type) -> list[Declared]:
-    """Every flag of a config class, in its order."""
+    """Every flag of a config class: its own in their order, then those it inherits.
+
+    `{daemon}` in a help is the class's `DAEMON`.
+    """
+    daemon = getattr(config, "DAEMON", "daemon")
+    place = {name: number for number, name in enumerate(inspect.get_annotations(config))}
+    fields = sorted(dataclasses.fields(config), key=lambda field: place.get(field.name, len(place)))
     return [
         Declared(
             field.name,
             field.metadata["kind"],
             field.default,
-            field.metadata["help"],
+            field.metadata["help"].replace("{daemon}", daemon),
             field.metadata["secret"],
         )
-        for field in dataclasses.fields(config)
+        for field in fields
         if "kind" in field.metadata
     ]
 

@@ -1,8 +1,12 @@
-"""Every flag of the agent, once. Names, syntax and defaults are Mesos's where it has the flag."""
+"""Every flag of the agent, once; those a master has as well are in daemon_config.
+
+Names, syntax and defaults are Mesos's where it has the flag.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mesos_twisted.config import (
     BOOL,
@@ -15,9 +19,11 @@ from mesos_twisted.config import (
     PORT,
     TEXT,
     Kind,
+    another_default,
     choice,
     flag,
 )
+from mesos_twisted.daemon_config import DaemonConfig
 from mesos_twisted.zookeeper.url import without_credentials
 
 #: Shown without a ZooKeeper URL's credentials.
@@ -25,8 +31,10 @@ MASTERS: Kind[str] = Kind("text", str, without_credentials)
 
 
 @dataclass(frozen=True, slots=True)
-class AgentConfig:
+class AgentConfig(DaemonConfig):
     """What an operator can set on an agent."""
+
+    DAEMON: ClassVar[str] = "agent"
 
     master: str | None = flag(
         MASTERS, None, "where the masters are: host:port[,host:port…] or zk://host:port,…/path"
@@ -34,14 +42,9 @@ class AgentConfig:
     zk_session_timeout: float = flag(
         DURATION, 30.0, "silence after which ZooKeeper's word on the leader counts no more"
     )
-    zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by this agent's certificate")
     work_dir: str = flag(PATH, "/var/lib/mesos/agent", "sandboxes, checkpoints and caches")
     runtime_dir: str = flag(PATH, "/var/run/mesos", "the launcher's socket and journal")
-    ip: str = flag(TEXT, "127.0.0.1", "the IP address to listen on")
     port: int = flag(PORT, 5051, "the TLS port for operators and executors")
-    advertise_ip: str | None = flag(TEXT, None, "the IP address others reach this agent at")
-    advertise_port: int | None = flag(PORT, None, "the port others reach this agent at")
-    hostname: str | None = flag(TEXT, None, "the host name others reach this agent by")
     executor_port: int = flag(
         PORT, 0, "loopback port for executors without TLS; 0: any, kept over restarts"
     )
@@ -50,22 +53,11 @@ class AgentConfig:
     )
     attributes: str | None = flag(TEXT, None, "what to tell frameworks: rack:r1;level:10")
     default_role: str = flag(TEXT, "*", "the role of resources that name none")
-    domain: str | None = flag(TEXT, None, "this agent's fault domain as JSON")
-    tls_cert_file: str | None = flag(PATH, None, "this agent's certificate, with its chain (PEM)")
-    tls_key_file: str | None = flag(PATH, None, "the certificate's private key (PEM)")
-    tls_ca_file: str | None = flag(PATH, None, "the authorities that peers must be signed by (PEM)")
-    tls_crl_file: str | None = flag(PATH, None, "revoked certificates (PEM), read again on SIGHUP")
-    authenticate_http_readonly: bool = flag(BOOL, True, "reading needs a principal")
-    authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
     authenticate_http_executors: bool = flag(BOOL, True, "executors prove who they are")
     http_credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
-    operators: tuple[str, ...] = flag(
-        NAMES, (), "principals of the credentials that may do everything"
-    )
     jwt_secret_key: str | None = flag(
         PATH, None, "file with the key that signs executors' tokens; made in work_dir when unset"
     )
-    acls: str | None = flag(TEXT, None, "who may do what: JSON, or file:///path of it")
     containerizers: tuple[str, ...] = flag(NAMES, ("mesos",), "containerizers, first that accepts")
     launcher: str = flag(choice("posix"), "posix", "how containers are started")
     isolation: tuple[str, ...] = flag(
@@ -104,13 +96,10 @@ class AgentConfig:
     container_logger_max_files: int = flag(INT, 3, "rotated files kept for each")
     max_completed_executors_per_framework: int = flag(INT, 150, "finished executors kept")
     max_operator_body: int = flag(BYTES, 1 << 20, "largest body of a request")
-    max_stream_buffer: int = flag(BYTES, 16 << 20, "a stream this far behind its reader is cut")
-    max_unauthenticated_connections: int = flag(INT, 200, "connections still in their handshake")
-    max_loop_lag: float = flag(DURATION, 5.0, "no watchdog ping when the event loop lags so much")
-    logging_level: str = flag(
-        choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what is worth a log line"
+    max_stream_buffer: int = another_default(DaemonConfig, "max_stream_buffer", 16 << 20)
+    max_unauthenticated_connections: int = another_default(
+        DaemonConfig, "max_unauthenticated_connections", 200
     )
-    log_format: str = flag(choice("json", "text"), "json", "one JSON object a line, or plain text")
     external_log_file: str | None = flag(PATH, None, "a log file to show under /slave/log")
 
 

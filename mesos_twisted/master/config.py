@@ -1,8 +1,12 @@
-"""Every flag of the master, once. Names, syntax and defaults are Mesos's where it has the flag."""
+"""Every flag of the master, once; those an agent has as well are in daemon_config.
+
+Names, syntax and defaults are Mesos's where it has the flag.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mesos_twisted.config import (
     BOOL,
@@ -18,6 +22,7 @@ from mesos_twisted.config import (
     choice,
     flag,
 )
+from mesos_twisted.daemon_config import DaemonConfig
 from mesos_twisted.zookeeper.url import parse_zk_url, without_credentials
 
 
@@ -31,15 +36,13 @@ ZK: Kind[str] = Kind("zk", _zk, without_credentials)
 
 
 @dataclass(frozen=True, slots=True)
-class MasterConfig:
+class MasterConfig(DaemonConfig):
     """What an operator can set on a master."""
 
+    DAEMON: ClassVar[str] = "master"
+
     work_dir: str = flag(PATH, "/var/lib/mesos/master", "where the registry is kept")
-    ip: str = flag(TEXT, "127.0.0.1", "the IP address to listen on")
     port: int = flag(PORT, 5050, "the TLS port for frameworks, agents and operators")
-    advertise_ip: str | None = flag(TEXT, None, "the IP address others reach this master at")
-    advertise_port: int | None = flag(PORT, None, "the port others reach this master at")
-    hostname: str | None = flag(TEXT, None, "the host name others reach this master by")
     cluster: str | None = flag(TEXT, None, "the cluster's name, shown in the state")
     zk: str | None = flag(
         ZK, None, "the ensemble that elects the leader: zk://[user:password@]host:port,…/path"
@@ -47,7 +50,6 @@ class MasterConfig:
     zk_session_timeout: float = flag(
         DURATION, 6.0, "silence after which ZooKeeper takes the leadership away"
     )
-    zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by this master's certificate")
     zk_acl: str | None = flag(
         TEXT, None, "who may write our nodes: scheme:identity;… (unset: its maker)"
     )
@@ -59,19 +61,9 @@ class MasterConfig:
     registry_zk_path: str | None = flag(
         TEXT, None, "the registry's path in ZooKeeper (unset: that of --zk and _registry)"
     )
-    tls_cert_file: str | None = flag(PATH, None, "this master's certificate, with its chain (PEM)")
-    tls_key_file: str | None = flag(PATH, None, "the certificate's private key (PEM)")
-    tls_ca_file: str | None = flag(PATH, None, "the authorities that peers must be signed by (PEM)")
-    tls_crl_file: str | None = flag(PATH, None, "revoked certificates (PEM), read again on SIGHUP")
     authenticate_http_frameworks: bool = flag(BOOL, True, "only known schedulers may subscribe")
-    authenticate_http_readonly: bool = flag(BOOL, True, "reading needs a principal")
-    authenticate_http_readwrite: bool = flag(BOOL, True, "changing needs a principal")
     credentials: str | None = flag(PATH, None, "file of principals and scrypt-hashed secrets")
-    operators: tuple[str, ...] = flag(
-        NAMES, (), "principals of the credentials that may do everything"
-    )
     jwt_secret_key: str | None = flag(PATH, None, "file with the key that signs accepted tokens")
-    acls: str | None = flag(TEXT, None, "who may do what: JSON, or file:///path of it")
     root_submissions: bool = flag(BOOL, True, "frameworks may run as root")
     allocator: str = flag(TEXT, "hierarchical", "the placement policy: hierarchical, priority, …")
     allocation_interval: float = flag(DURATION, 1.0, "time between periodic allocations")
@@ -94,7 +86,6 @@ class MasterConfig:
         NAMES, (), "resources that do not count for fair shares"
     )
     require_agent_domain: bool = flag(BOOL, False, "agents without a fault domain are refused")
-    domain: str | None = flag(TEXT, None, "this master's fault domain as JSON")
     roles: tuple[str, ...] = flag(NAMES, (), "the only roles frameworks may use; empty: any")
     weights: str | None = flag(TEXT, None, "role weights at first start: role=2.5,other=1")
     whitelist: str | None = flag(PATH, None, "file of host names that may be offered, re-read")
@@ -123,14 +114,7 @@ class MasterConfig:
     registry_store_timeout: float = flag(DURATION, 20.0, "time for one write of the registry")
     max_scheduler_body: int = flag(BYTES, 5 << 20, "largest body of a scheduler call")
     max_operator_body: int = flag(BYTES, 1 << 20, "largest body of any other request")
-    max_stream_buffer: int = flag(BYTES, 64 << 20, "a stream this far behind its reader is cut")
-    max_unauthenticated_connections: int = flag(INT, 1000, "connections still in their handshake")
-    max_loop_lag: float = flag(DURATION, 5.0, "no watchdog ping when the event loop lags so much")
     allocation_budget: float = flag(FLOAT, 0.01, "seconds one slice of an allocation may take")
-    logging_level: str = flag(
-        choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "what is worth a log line"
-    )
-    log_format: str = flag(choice("json", "text"), "json", "one JSON object a line, or plain text")
     external_log_file: str | None = flag(PATH, None, "a log file to show under /master/log")
 
 

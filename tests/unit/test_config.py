@@ -1,5 +1,6 @@
 """Flags, environment and file: which wins, and what a wrong one says."""
 
+import inspect
 from dataclasses import dataclass
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from mesos_twisted import config
 from mesos_twisted.agent.config import AgentConfig
 from mesos_twisted.config import BOOL, DURATION, INT, PATH, TEXT, flag, load
+from mesos_twisted.daemon_config import DaemonConfig
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.master.config import ALIASES, WITHOUT_EFFECT, MasterConfig
 
@@ -123,3 +125,34 @@ def test_every_default_reads_back_from_its_own_text(kind: type) -> None:
 def test_help_names_every_flag(kind: type) -> None:
     text = config.help_text(kind, "title")
     assert all(item.name in text for item in config.declared(kind))
+
+
+def test_what_master_and_agent_share_is_declared_once_and_names_the_daemon() -> None:
+    own = [set(inspect.get_annotations(kind)) for kind in (MasterConfig, AgentConfig)]
+    shared = {item.name for item in config.declared(DaemonConfig)}
+    # Of one name, yet each its own: the default or the meaning differs.
+    assert own[0] & own[1] - {"DAEMON"} == {
+        *("work_dir", "port", "zk_session_timeout", "jwt_secret_key"),
+        *("max_operator_body", "external_log_file"),
+    }
+    assert own[0] & shared == set()
+    assert own[1] & shared == {"max_stream_buffer", "max_unauthenticated_connections"}
+    helps = [{i.name: i.help for i in config.declared(k)} for k in (MasterConfig, AgentConfig)]
+    assert [each["hostname"] for each in helps] == [
+        "the host name others reach this master by",
+        "the host name others reach this agent by",
+    ]
+
+
+def test_a_class_shows_its_own_flags_before_those_it_inherits() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Wider(Sample):
+        speed: int = flag(INT, 3, "a speed")
+        wait: float = config.another_default(Sample, "wait", 60.0)
+
+    shown = [(item.name, item.default_text, item.help) for item in config.declared(Wider)]
+    assert shown[:3] == [
+        ("speed", "3", "a speed"),
+        ("wait", "1mins", "a time"),
+        ("port", "1", "a port"),
+    ]
