@@ -10,6 +10,15 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from typing import Final
 
 from mesos_twisted.errors import BugError
+from mesos_twisted.resources.amounts import (
+    Amount,
+    Lumps,
+    covers,
+    is_something,
+    minus,
+    minus_clipped,
+    plus,
+)
 from mesos_twisted.resources.quantities import NO_QUANTITIES, Quantities
 from mesos_twisted.resources.resource import (
     ALLOCATED,
@@ -19,56 +28,12 @@ from mesos_twisted.resources.resource import (
     RESERVED,
     REVOCABLE,
     SHARED,
-    DiskInfo,
     Key,
     Reservation,
     Resource,
 )
 from mesos_twisted.resources.roles import is_strict_subrole
-from mesos_twisted.resources.values import NO_RANGES, Kind, Ranges, Value
-
-
-class Lumps:
-    """Whole amounts of one key, smallest first; how a disk is used does not count in `==`."""
-
-    __slots__ = ("sizes", "uses")
-
-    def __init__(self, pieces: Iterable[tuple[int, DiskInfo | None]]) -> None:
-        ordered = sorted(pieces, key=lambda piece: piece[0])
-        self.sizes = tuple([size for size, _ in ordered])
-        self.uses = tuple([use for _, use in ordered])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Lumps) and self.sizes == other.sizes
-
-    def __hash__(self) -> int:
-        return hash(self.sizes)
-
-    def __repr__(self) -> str:
-        return f"Lumps({self.sizes!r})"
-
-    def pieces(self) -> list[tuple[int, DiskInfo | None]]:
-        """Pairs of thousandths and how that disk is used."""
-        return list(zip(self.sizes, self.uses, strict=True))
-
-    def add(self, other: Lumps) -> Lumps:
-        """All pieces of both."""
-        return Lumps(self.pieces() + other.pieces())
-
-    def without(self, other: Lumps) -> Lumps | None:
-        """The pieces left after taking those of `other`; None when one is not here."""
-        left = self.pieces()
-        for size in other.sizes:
-            for at, piece in enumerate(left):
-                if piece[0] == size:
-                    del left[at]
-                    break
-            else:
-                return None
-        return Lumps(left)
-
-
-Amount = Value | Lumps
+from mesos_twisted.resources.values import NO_RANGES, Kind, Ranges
 
 
 class Resources:
@@ -99,13 +64,13 @@ class Resources:
             else:
                 amount = value
             held = amounts.get(key)
-            amounts[key] = amount if held is None else _plus(held, amount)
+            amounts[key] = amount if held is None else plus(held, amount)
         return cls(amounts) if amounts else NOTHING
 
     @classmethod
     def from_amounts(cls, amounts: Mapping[Key, Amount]) -> Resources:
         """The resources of a mapping; empty amounts vanish."""
-        return cls({key: amount for key, amount in amounts.items() if _is_something(amount)})
+        return cls({key: amount for key, amount in amounts.items() if is_something(amount)})
 
     @classmethod
     def sum(cls, many: Iterable[Resources]) -> Resources:
@@ -120,7 +85,7 @@ class Resources:
                 elif held.__class__ is int:
                     amounts[key] = held + amount  # type: ignore[operator]  # a key has one type
                 else:
-                    amounts[key] = _plus(held, amount)
+                    amounts[key] = plus(held, amount)
         return cls(amounts) if amounts else NOTHING
 
     def __bool__(self) -> bool:
@@ -175,7 +140,7 @@ class Resources:
         amounts = self._amounts.copy()
         for key, amount in other._amounts.items():
             held = amounts.get(key)
-            amounts[key] = amount if held is None else _plus(held, amount)
+            amounts[key] = amount if held is None else plus(held, amount)
         return Resources(amounts)
 
     def try_subtract(self, other: Resources) -> Resources | None:
@@ -189,10 +154,10 @@ class Resources:
             held = amounts.get(key)
             if held is None:
                 return None
-            left = _minus(held, amount)
+            left = minus(held, amount)
             if left is None:
                 return None
-            if _is_something(left):
+            if is_something(left):
                 amounts[key] = left
             else:
                 del amounts[key]
@@ -212,8 +177,8 @@ class Resources:
             held = amounts.get(key)
             if held is None:
                 continue
-            left = _minus_clipped(held, amount)
-            if _is_something(left):
+            left = minus_clipped(held, amount)
+            if is_something(left):
                 amounts[key] = left
             else:
                 del amounts[key]
@@ -226,7 +191,7 @@ class Resources:
         mine = self._amounts
         for key, amount in other._amounts.items():
             held = mine.get(key)
-            if held is None or not _covers(held, amount):
+            if held is None or not covers(held, amount):
                 return False
         return True
 
@@ -360,7 +325,7 @@ class Resources:
         for key, amount in self._amounts.items():
             new = keys[key]
             held = amounts.get(new)
-            amounts[new] = amount if held is None else _plus(held, amount)
+            amounts[new] = amount if held is None else plus(held, amount)
         return Resources(amounts)
 
     # Totals
@@ -403,56 +368,6 @@ class Resources:
     def names(self) -> dict[str, Kind]:
         """Every name with its type, in order of appearance."""
         return {key.name: key.kind for key in self._amounts}
-
-
-def _plus(left: Amount, right: Amount) -> Amount:
-    if isinstance(left, int) and isinstance(right, int):
-        return left + right
-    if isinstance(left, Ranges) and isinstance(right, Ranges):
-        return left.add(right)
-    if isinstance(left, frozenset) and isinstance(right, frozenset):
-        return left | right
-    if isinstance(left, Lumps) and isinstance(right, Lumps):
-        return left.add(right)
-    raise BugError(f"Amounts of different types cannot be added: {left!r} and {right!r}.")
-
-
-def _minus(left: Amount, right: Amount) -> Amount | None:
-    if isinstance(left, int) and isinstance(right, int):
-        return left - right if left >= right else None
-    if isinstance(left, Lumps) and isinstance(right, Lumps):
-        return left.without(right)
-    return _minus_clipped(left, right) if _covers(left, right) else None
-
-
-def _minus_clipped(left: Amount, right: Amount) -> Amount:
-    if isinstance(left, int) and isinstance(right, int):
-        return max(left - right, 0)
-    if isinstance(left, Ranges) and isinstance(right, Ranges):
-        return left.subtract(right)
-    if isinstance(left, frozenset) and isinstance(right, frozenset):
-        return left - right
-    if isinstance(left, Lumps) and isinstance(right, Lumps):
-        for size in right.sizes:
-            left = left.without(Lumps([(size, None)])) or left
-        return left
-    raise BugError(f"Amounts of different types cannot be subtracted: {left!r} and {right!r}.")
-
-
-def _covers(left: Amount, right: Amount) -> bool:
-    if isinstance(left, int) and isinstance(right, int):
-        return left >= right
-    if isinstance(left, Ranges) and isinstance(right, Ranges):
-        return left.contains(right)
-    if isinstance(left, frozenset) and isinstance(right, frozenset):
-        return left >= right
-    if isinstance(left, Lumps) and isinstance(right, Lumps):
-        return left.without(right) is not None
-    return False
-
-
-def _is_something(amount: Amount) -> bool:
-    return bool(amount.sizes) if isinstance(amount, Lumps) else bool(amount)
 
 
 NOTHING: Final = Resources({})

@@ -13,7 +13,8 @@ import msgspec
 from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.generated.messages import Message
-from mesos_twisted.resources.algebra import Lumps, Resources
+from mesos_twisted.resources.algebra import Resources
+from mesos_twisted.resources.amounts import Lumps
 from mesos_twisted.resources.convert import from_messages
 from mesos_twisted.resources.parse import format_value
 from mesos_twisted.resources.quantities import Quantities
