@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.epollreactor import EPollReactor
+from mesos_twisted.transport.reactor import FairReactor
 
 
 def read(path: Path, begin: float, end: float) -> list[float]:
@@ -45,7 +45,7 @@ def waiting(turns: Sequence[float], seconds: float, share: float) -> float:
 def main(path: str, module: str) -> None:
     """Run `module` with the rest of the arguments."""
     times, used = array("d"), array("d")
-    reactor: Any = EPollReactor  # the loop calls `doIteration`, which is `doPoll`
+    reactor: Any = FairReactor  # the loop calls `doIteration`, which is `doPoll`
     poll, last = reactor.doPoll, time.thread_time()
 
     def iteration(self: Any, timeout: Any) -> None:

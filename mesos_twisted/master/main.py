@@ -22,6 +22,7 @@ from mesos_twisted.master.net.service import MasterService, registry_path
 from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.sqlite import SqliteRegistry, ThreadWorker
 from mesos_twisted.systemd import LoopWatch, Notifier
+from mesos_twisted.transport import reactor as fair
 
 _log = Logger()
 _chance = random.SystemRandom().random
@@ -36,9 +37,7 @@ def check(config: MasterConfig) -> bool:
 
 def run(config: MasterConfig) -> int:
     """Serve until told to stop; the process's exit status."""
-    from twisted.internet import epollreactor
-
-    epollreactor.install()
+    fair.install()
     from twisted.internet import reactor
 
     make_steady(reactor)

@@ -39,6 +39,9 @@ Result: TypeAlias = r.Done | r.Created | r.Stated | r.Failed
 
 _log = Logger()
 
+#: A timer that is later than this was kept waiting by input, not by rounding.
+_LATE_S = 0.1
+
 
 class TransactionError(AnswerError):
     """None of a transaction happened; operation number `index` was at fault."""
@@ -317,7 +320,14 @@ class ZooKeeperClient:
 
     def _ticked(self) -> None:
         self._tick = None
-        self._hear(e.Ticked(self._now()))
+        now, expires_at = self._now(), self._session.expires_at
+        expired = expires_at is not None and now >= expires_at
+        if now - self._tick_at > _LATE_S and not expired:
+            # This process was busy. What came meanwhile is read before a server is called silent.
+            self._tick_at = now
+            self._tick = self._timers.after(0.0, self._ticked)
+        else:
+            self._hear(e.Ticked(now))
 
 
 def _what(request: r.Request) -> str:

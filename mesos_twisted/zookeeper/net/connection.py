@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.transport.batch import FlushBatch
+from mesos_twisted.transport.reactor import make_urgent
 from mesos_twisted.transport.tcp import address_text, connect_tcp
 from mesos_twisted.transport.tls import IContextSource, TLSConnection
 from mesos_twisted.transport.tls_factory import TLSClient
@@ -109,6 +110,8 @@ class Connection(ClientFactory[Any]):
 
     def begin(self) -> None:
         """Bytes can be sent."""
+        # A session must not end because many others speak.
+        make_urgent(self._reactor, getattr(self._connector, "transport", None))
         if self._owner is not None:
             self._owner.opened(self)
 

@@ -236,3 +236,24 @@ def test_pings_are_sent_by_the_clock() -> None:
     assert world.client.state is SessionState.EXPIRED
     world.turn()
     assert world.reactor.getDelayedCalls() == []
+
+
+def test_what_came_while_the_process_was_busy_is_read_before_a_server_is_left() -> None:
+    """A timer comes before the input that waited as long as it did."""
+    world = World()
+    world.greet()
+    pong = wire.frame(jute.encode_reply(r.XID_PING, 1, 0))
+    world.reactor.callLater(4.5, world.wire.dataReceived, pong)
+    world.turn(4.5)
+    assert not world.transport.disconnecting and len(world.tried) == 1
+    assert [jute.decode_request(x)[0] for x in world.sent()] == [r.XID_PING]
+
+
+def test_a_session_that_is_over_ends_at_once_however_busy_the_process_was() -> None:
+    world = World()
+    world.greet()
+    states: list[SessionState] = []
+    world.client.listen(lambda state, why: states.append(state))
+    world.reactor.callLater(6.5, lambda: states.append(SessionState.CLOSED))
+    world.turn(7.0)
+    assert states[0] is SessionState.EXPIRED
