@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from mesos_twisted.errors import BugError, Problem
 from mesos_twisted.master.core import launching
-from mesos_twisted.master.core.allocator import hierarchical
+from mesos_twisted.master.core.allocator import tracking
 from mesos_twisted.master.core.allocator.filters import refusal_time
-from mesos_twisted.master.core.allocator.hierarchical import HierarchicalAllocator
 from mesos_twisted.master.core.allocator.interface import AgentSpec
+from mesos_twisted.master.core.allocator.tracking import Tracking
 from mesos_twisted.master.core.state import Executor
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
@@ -19,11 +19,11 @@ from mesos_twisted.testing.sim.zoo.planted import PlantedBug, swap
 AREA = "allocation"
 
 _plan_group = launching._plan_group
-_add_agent = HierarchicalAllocator.add_agent
+_add_agent = Tracking.add_agent
 _refusal_time = refusal_time
-_suppress = HierarchicalAllocator.suppress
-_remove_framework = HierarchicalAllocator.remove_framework
-_settle = HierarchicalAllocator.settle
+_suppress = Tracking.suppress
+_remove_framework = Tracking.remove_framework
+_settle = Tracking.settle
 
 
 def _executor_for_nothing(
@@ -41,7 +41,7 @@ def _executor_for_nothing(
 
 
 def _comes_back_free(
-    self: HierarchicalAllocator,
+    self: Tracking,
     agent_id: AgentId,
     spec: AgentSpec,
     used: Mapping[FrameworkId, Resources],
@@ -56,9 +56,7 @@ def _as_asked(refuse_seconds: float, allocation_interval_s: float) -> float:
     return _refusal_time(refuse_seconds, 0.0)
 
 
-def _revive_all(
-    self: HierarchicalAllocator, framework_id: FrameworkId, roles: Iterable[str] = ()
-) -> None:
+def _revive_all(self: Tracking, framework_id: FrameworkId, roles: Iterable[str] = ()) -> None:
     """A framework that revives one role wants everything."""
     self._clients.set_suppressed(framework_id, roles, False)
     for client in self._clients.of(framework_id):
@@ -67,9 +65,7 @@ def _revive_all(
     self._all_dirty = True
 
 
-def _suppress_once(
-    self: HierarchicalAllocator, framework_id: FrameworkId, roles: Iterable[str] = ()
-) -> None:
+def _suppress_once(self: Tracking, framework_id: FrameworkId, roles: Iterable[str] = ()) -> None:
     """A role that is suppressed was not suppressed."""
     roles = tuple(roles)
     framework = self._clients._known(framework_id)
@@ -78,7 +74,7 @@ def _suppress_once(
     _suppress(self, framework_id, roles)
 
 
-def _remove_unsuppressed(self: HierarchicalAllocator, framework_id: FrameworkId) -> None:
+def _remove_unsuppressed(self: Tracking, framework_id: FrameworkId) -> None:
     """A framework that is removed takes part in the sorting."""
     if self._clients._known(framework_id).suppressed:
         raise BugError(f"Framework {framework_id} is not in the sorter.")
@@ -86,7 +82,7 @@ def _remove_unsuppressed(self: HierarchicalAllocator, framework_id: FrameworkId)
 
 
 def _refuses_all(
-    self: HierarchicalAllocator,
+    self: Tracking,
     framework_id: FrameworkId,
     agent_id: AgentId,
     offered: Resources,
@@ -117,42 +113,42 @@ BUGS = (
         "returning-agent-is-free",
         AREA,
         "what the tasks of a returning agent use is offered to others",
-        swap((HierarchicalAllocator, "add_agent", _comes_back_free)),
+        swap((Tracking, "add_agent", _comes_back_free)),
         (2919, 7402),
     ),
     PlantedBug(
         "filter-ends-before-the-next-allocation",
         AREA,
         "a filter shorter than the interval of allocations is over before it did anything",
-        swap((hierarchical, "refusal_time", _as_asked)),
+        swap((tracking, "refusal_time", _as_asked)),
         (4302,),
     ),
     PlantedBug(
         "revive-clears-other-roles",
         AREA,
         "reviving one role drops the filters of the framework's other roles",
-        swap((HierarchicalAllocator, "revive", _revive_all)),
+        swap((Tracking, "revive", _revive_all)),
         (9856,),
     ),
     PlantedBug(
         "filter-on-more-than-was-left",
         AREA,
         "a framework that takes a part of an offer is not offered that part again either",
-        swap((HierarchicalAllocator, "settle", _refuses_all)),
+        swap((Tracking, "settle", _refuses_all)),
         (9616,),
     ),
     PlantedBug(
         "suppressed-twice",
         AREA,
         "suppressing a role that is suppressed already ends the master",
-        swap((HierarchicalAllocator, "suppress", _suppress_once)),
+        swap((Tracking, "suppress", _suppress_once)),
         (9870,),
     ),
     PlantedBug(
         "removed-while-suppressed",
         AREA,
         "removing a framework that had suppressed its offers ends the master",
-        swap((HierarchicalAllocator, "remove_framework", _remove_unsuppressed)),
+        swap((Tracking, "remove_framework", _remove_unsuppressed)),
         (7566, 9786),
     ),
 )
