@@ -19,7 +19,7 @@ import struct
 import sys
 import time
 
-from mesos_twisted.containerizer.zygote.protocol import MAX_FRAME
+from mesos_twisted.containerizer.zygote.protocol import MAX_FRAME, frame
 from mesos_twisted.containerizer.zygote.python_child import libc, set_oom_score
 from mesos_twisted.containerizer.zygote.python_end import Ender
 from mesos_twisted.containerizer.zygote.python_host import Host, still_there
@@ -30,6 +30,8 @@ from mesos_twisted.containerizer.zygote.python_tables import SPARE_FDS, Connecti
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 OOM_SCORE = -900
+#: How long a launcher that serves may leave a PING without an answer, in seconds.
+BUSY_S = 2.0
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
@@ -210,9 +212,26 @@ def guard_from_oom() -> int:
     return before
 
 
+def is_served(socket_path: str) -> bool:
+    """Does somebody answer? One who was just killed may hold its lock for a moment, with a socket
+    that still takes connections. Of one that is busy, the connection lasts."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        problem = probe.connect_ex(socket_path)
+        if problem:
+            return problem == errno.EAGAIN
+        probe.settimeout(BUSY_S)
+        try:
+            probe.sendall(frame((b"PING", b"1")))
+            return bool(probe.recv(1))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+
+
 def locked(socket_path: str) -> bool:
-    """This process alone may serve the socket. One that was just killed may have left its socket
-    and not yet the lock."""
+    """This process alone may serve the socket; False: another one does."""
     lock = os.open(socket_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     for _ in range(200):
         try:
@@ -220,10 +239,8 @@ def locked(socket_path: str) -> bool:
             return True
         except BlockingIOError:
             pass
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.setblocking(False)
-            if probe.connect_ex(socket_path) in (0, errno.EAGAIN):
-                return False
+        if is_served(socket_path):
+            return False
         time.sleep(0.01)  # nothing is served yet, and who holds the lock is just going
     return False
 

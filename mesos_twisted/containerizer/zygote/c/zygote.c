@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,11 +42,20 @@ u64 now_us(void) {
 static u64 now_ms(void) { return now_us() / 1000; }
 static void stop(const char *what) { fprintf(stderr, "zygote: %s: %s\n", what, strerror(errno)); exit(1); }
 
+/* Who was just killed may hold its lock for a moment, with a socket that still takes connections: only
+   an answer tells that somebody serves, or, of one that is busy, that the connection lasts. */
 static int is_served(const char *path) {
+    static const char ping[] = "\0\0\0\7PING\0001";
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     strcpy(addr.sun_path, path);
-    int served = !connect(fd, (struct sockaddr *)&addr, sizeof addr) || errno == EAGAIN;
+    int served = 0;
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr)) served = errno == EAGAIN;
+    else if (send(fd, ping, sizeof ping, MSG_NOSIGNAL) == sizeof ping) {
+        struct pollfd answer = {.fd = fd, .events = POLLIN};
+        char byte;
+        served = !poll(&answer, 1, 2000) || recv(fd, &byte, 1, 0) == 1;
+    }
     close(fd);
     return served;
 }
@@ -54,7 +64,7 @@ static int lock_of(const char *path) {  /* -1: another one already serves this s
     snprintf(lock, sizeof lock, "%s.lock", path);
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) stop(lock);
-    for (int i = 0; i < 200; i++) {  /* one that was just killed may have left its socket and not yet the lock */
+    for (int i = 0; i < 200; i++) {
         if (!flock(fd, LOCK_EX | LOCK_NB)) return fd;
         if (is_served(path)) return -1;
         usleep(10000);
