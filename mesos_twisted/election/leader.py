@@ -37,6 +37,8 @@ class LeaderWatch:
         self._timers = timers
         self._where = where
         self._leader: tuple[str, int] | None = None
+        self._master: str | None = None  # the id of who led last
+        self._followers: list[Callable[[str], object]] = []
         self._changed: Callable[[], object] = lambda: None
         self._waiting: dict[Deferred[tuple[str, int]], Timer] = {}
         self._started = False
@@ -56,6 +58,12 @@ class LeaderWatch:
             each.errback(self._none())
         return self._detector.stop() if self._started else succeed(None)
 
+    def follow(self, another: Callable[[str], object]) -> None:
+        """`another(address)` is called when a master leads that is not the one that led last, were
+        it at the same address. What the last one was asked will not be answered.
+        """
+        self._followers.append(another)
+
     def candidates(self) -> Sequence[tuple[str, int]]:
         """Host and port of the leader; empty while nobody is known to lead."""
         return () if self._leader is None else (self._leader,)
@@ -73,9 +81,16 @@ class LeaderWatch:
 
     def _heard(self, info: m.MasterInfo | None) -> None:
         leader = None if info is None else address_of(info)
-        if leader == self._leader:
-            return
+        same = leader == self._leader
         self._leader = leader
+        if info is not None and leader is not None:
+            before, self._master = self._master, info.id
+            if before not in (None, info.id):
+                # Before those who wait are told: what they send then is not of the past.
+                for another in self._followers:
+                    another(address_text(*leader))
+        if same:
+            return
         if leader is not None:
             _log.info("The leading master is {host}:{port}", host=leader[0], port=leader[1])
             for each, timer in tuple(self._waiting.items()):
@@ -110,6 +125,10 @@ class ElectedMasters:
         """The leader alone. Fails with UnavailableError when there is none in time."""
         found = self._watch.find(self._patience_s)
         return found.addCallback(lambda leader: (address_text(*leader),))
+
+    def follow(self, another: Callable[[str], object]) -> None:
+        """See `LeaderWatch.follow`."""
+        self._watch.follow(another)
 
     def stop(self) -> Deferred[None]:
         """Fires when nothing is left."""

@@ -219,6 +219,14 @@ class HttpClient:
         self._submit(origin, exchange, timeout_s)
         return exchange.result
 
+    def abandon(self, url: str, reason: str) -> None:
+        """Every connection to the URL's origin is dropped, with what is under way: it fails with
+        the reason, and streams end with it. What is asked later connects anew.
+        """
+        pool = self._pools.pop(parse_url(url)[0], None)
+        if pool is not None:
+            pool.close(reason)
+
     def close(self) -> Deferred[None]:
         """Every connection is dropped, what was under way fails; nothing stays scheduled."""
         for pool in tuple(self._pools.values()):

@@ -156,14 +156,17 @@ class Pool:
         for exchange in waiting:
             exchange.failed(problem)
 
-    def close(self) -> None:
-        """Nothing is left."""
-        problem = AnswerLostError(f"The client was closed while {self.origin} had yet to answer")
-        waiting, self._waiting = self._waiting, []
-        for exchange in waiting:
-            exchange.failed(problem)
+    def close(self, reason: str | None = None) -> None:
+        """Nothing is left. With a reason, what was not sent yet may be sent to another."""
         for dial in tuple(self._dials):
             dial.give_up()
+        self._dials.clear()
+        waiting, self._waiting = self._waiting, []
+        why = "the client was closed" if reason is None else reason
+        problem = AnswerLostError(f"No answer of {self.origin} is waited for: {why}")
+        for exchange in waiting:
+            unsent = NotConnectedError(f"{exchange.what} was not sent: {why}")
+            exchange.failed(problem if reason is None else unsent)
         for connection in tuple(self._connections):
             connection.abort(problem)
         self._idle.clear()

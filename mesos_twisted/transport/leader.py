@@ -3,6 +3,9 @@
 A master that does not lead answers 307 with the leader's address, or 503 when it knows none. A
 request is sent again only when no master can have acted on it, or when the caller says that twice
 does no harm.
+
+A leader that hangs, or is cut off, says nothing of having been replaced. Where the masters are told
+by an election, its word ends what is under way with a master that led before, streams too.
 """
 
 from __future__ import annotations
@@ -38,6 +41,12 @@ class Masters(Protocol):
         """Fires with `host:port` of masters, the likeliest leader first. UnavailableError: none."""
         ...
 
+    def follow(self, another: Callable[[str], object], /) -> None:
+        """`another(address)` is called with each new leader, as soon as one is known to lead in
+        place of the last.
+        """
+        ...
+
     def stop(self) -> Deferred[None]:
         """Fires when nothing is left."""
         ...
@@ -55,6 +64,9 @@ class NamedMasters:
         """All of them."""
         return succeed(self._masters)
 
+    def follow(self, another: Callable[[str], object]) -> None:
+        """Nobody tells who leads of them; a connection that ends does."""
+
     def stop(self) -> Deferred[None]:
         """There is nothing to end."""
         return succeed(None)
@@ -68,7 +80,10 @@ class LeaderClient:
     ) -> None:
         self.leader: str | None = None
         self._http = http
+        self._asked: set[str] = set()  # masters that may still owe an answer
+        self._elected: str | None = None
         self.masters: Masters = NamedMasters(masters) if isinstance(masters, Sequence) else masters
+        self.masters.follow(self._another)
         self._scheme = "https" if secure else "http"
 
     def request(
@@ -114,6 +129,15 @@ class LeaderClient:
         await self.masters.stop()
         await self._http.close()
 
+    def _another(self, leader: str) -> None:
+        # Asked by a redirect, it may lead already; but not when it led before under this address.
+        keep = {leader} - {self._elected}
+        gone, self._asked = self._asked - keep, self._asked & keep
+        self.leader = self._elected = leader
+        for master in sorted(gone):
+            reason = f"{leader} leads now, {master} no longer"
+            self._http.abandon(f"{self._scheme}://{master}", reason)
+
     async def _find(
         self, send: Callable[[str], Deferred[_Answer]], path: str, twice: bool
     ) -> _Answer:
@@ -131,6 +155,7 @@ class LeaderClient:
             if master in tried:
                 continue
             tried.add(master)
+            self._asked.add(master)
             try:
                 answer = await send(f"{self._scheme}://{master}{path}")
             except NotConnectedError as problem:

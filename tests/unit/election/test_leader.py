@@ -107,6 +107,30 @@ def test_a_wait_that_is_cancelled_is_forgotten() -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def test_followers_hear_of_another_master() -> None:
+    """Not of the first, nor of one that was out of sight for a while; before those who wait."""
+    world = World()
+    masters = ElectedMasters(world.watch, 5.0)
+    heard: list[str] = []
+    masters.follow(heard.append)
+    world.watch.start()
+    for info, words in (
+        (A, []),
+        (None, []),
+        (A, []),
+        (B, ["b:5050"]),
+        (None, ["b:5050"]),
+        (A, ["b:5050", "a:5050"]),
+        (A_AGAIN, ["b:5050", "a:5050", "a:5050"]),
+    ):
+        world.detector.tell(info)
+        assert heard == words
+    world.detector.tell(None)
+    masters.find().addCallback(lambda found: heard.append("found"))
+    world.detector.tell(B)
+    assert heard[-2:] == ["b:5050", "found"]
+
+
 def test_what_master_means() -> None:
     """Addresses, or the pieces of a URL that was split at its commas."""
     assert isinstance(find_masters(Clock(), ("a:1", "b:2"), lambda: 0.5), NamedMasters)

@@ -8,7 +8,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from mesos_twisted.errors import MalformedError
-from mesos_twisted.transport.client import AnswerLostError, HttpClient, parse_url
+from mesos_twisted.transport.client import AnswerLostError, HttpClient, NotConnectedError, parse_url
 from mesos_twisted.transport.http1 import HttpServer, Response, StreamResponse
 from mesos_twisted.transport.listen import listen_plain, stop_gracefully
 
@@ -166,6 +166,33 @@ class Client(TestCase):
             with pytest.raises(AnswerLostError) as caught:
                 yield self.client.request("GET", self.serve_raw(raw))
             assert "127.0.0.1:" in str(caught.value)
+
+    @inlineCallbacks
+    def test_an_origin_can_be_abandoned_and_asked_again(self):
+        """Its streams end, what waits fails with the reason, and the next request connects anew."""
+        writers = []
+
+        def handler(request):
+            if request.path == "/stream":
+                return StreamResponse(200, "text/plain", (), writers.append)
+            return Response(200, b"here") if request.path == "/" else Deferred()
+
+        _, base = self.serve(handler)
+        stream = yield self.client.open_stream("GET", f"{base}/stream")
+        reasons = []
+        stream.on_data(lambda data: None)
+        stream.on_closed(reasons.append)
+        sent = [self.client.request("GET", f"{base}/never") for _ in range(3)]
+        yield deferLater(reactor, 0.1, lambda: None)
+        self.client.abandon(base, "b leads now")
+        assert len(reasons) == 1 and "b leads now" in reasons[0] and not stream.complete
+        results = yield DeferredList(sent, consumeErrors=True)
+        kinds = [failure.type for _, failure in results]
+        assert kinds == [AnswerLostError, AnswerLostError, NotConnectedError]
+        assert all("b leads now" in failure.getErrorMessage() for _, failure in results)
+        answer = yield self.client.request("GET", f"{base}/")
+        assert answer.body == b"here"
+        self.client.abandon("http://127.0.0.1:1", "nobody was asked")
 
     @inlineCallbacks
     def test_closing_the_client_fails_what_is_under_way(self):

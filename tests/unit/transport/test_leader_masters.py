@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ class Http:
 
     def __init__(self, **answers: ClientResponse) -> None:
         self.answers, self.asked, self.closed = answers, list[str](), False
+        self.abandoned: list[str] = []
 
     def request(self, method: str, url: str, *rest: Any) -> Deferred[ClientResponse]:
         name = url.removeprefix("https://").partition(":")[0]
@@ -25,6 +26,9 @@ class Http:
         if name not in self.answers:
             return fail(NotConnectedError(f"{name} is down"))
         return succeed(self.answers[name])
+
+    def abandon(self, url: str, reason: str) -> None:
+        self.abandoned.append(f"{url}: {reason}")
 
     def close(self) -> Deferred[None]:
         self.closed = True
@@ -37,6 +41,10 @@ class Elected:
     def __init__(self) -> None:
         self.leader: str | None = None
         self.stopped = False
+        self.another: Callable[[str], object] = lambda leader: None
+
+    def follow(self, another: Callable[[str], object]) -> None:
+        self.another = another
 
     def find(self) -> Deferred[Sequence[str]]:
         if self.leader is None:
@@ -85,6 +93,34 @@ def test_a_redirect_of_the_elected_one_is_followed() -> None:
     elected.leader = "a"
     assert ask(client) is OK
     assert client.leader == "b:5050"
+
+
+def test_another_leader_ends_what_the_last_was_asked() -> None:
+    """And is asked next; the last one may hang, and would never say so itself."""
+    http, elected = Http(a=OK, b=OK, c=OK), Elected()
+    client = LeaderClient(http, elected)  # type: ignore[arg-type]  # what it uses of a client
+    elected.leader = "a"
+    ask(client)
+    elected.another("b:5050")
+    assert http.abandoned == ["https://a:5050: b:5050 leads now, a:5050 no longer"]
+    ask(client)
+    assert http.asked == ["a", "b"]
+    # Nothing was asked of a since.
+    elected.another("c:5050")
+    assert [text[:14] for text in http.abandoned] == ["https://a:5050", "https://b:5050"]
+
+
+def test_who_was_found_by_a_redirect_first_is_kept() -> None:
+    """The election's word may come later; a master that was started anew is another."""
+    http, elected = Http(a=ClientResponse(307, {"location": "//b:5050/x"}, b""), b=OK), Elected()
+    client = LeaderClient(http, elected)  # type: ignore[arg-type]  # what it uses of a client
+    elected.leader = "a"
+    ask(client)
+    elected.another("b:5050")
+    assert [text[:14] for text in http.abandoned] == ["https://a:5050"]
+    ask(client)
+    elected.another("b:5050")
+    assert [text[:14] for text in http.abandoned] == ["https://a:5050", "https://b:5050"]
 
 
 def test_closing_ends_both() -> None:
