@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.filters import Refusals
 from mesos_twisted.master.core.allocator.interface import AgentBooks, AgentSpec, Held
-from mesos_twisted.master.core.allocator.sorter import Client
+from mesos_twisted.master.core.allocator.nodes import Client
 from mesos_twisted.master.core.allocator.verdicts import Verdicts
 from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.resources.algebra import NOTHING, Resources

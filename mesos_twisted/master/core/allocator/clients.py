@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core.allocator.filters import Filters, Refusals
+from mesos_twisted.master.core.allocator.holdings import add_amounts
 from mesos_twisted.master.core.allocator.interface import Capability, FrameworkSpec, Held
-from mesos_twisted.master.core.allocator.sorter import Client, RoleTree
+from mesos_twisted.master.core.allocator.nodes import Client
+from mesos_twisted.master.core.allocator.sorter import RoleTree
 from mesos_twisted.protocol.ids import FrameworkId
 from mesos_twisted.resources.resource import REFINED, REVOCABLE, SHARED
 
@@ -147,7 +149,7 @@ class Clients:
         """Count what a client holds without having been offered it, in `count` grants."""
         self._tree.charge(client, amounts, count)
         if held is Held.ALLOCATED:
-            _add(client.allocated, amounts, 1)
+            add_amounts(client.allocated, amounts, 1)
 
     def release(
         self, client: Client, amounts: Mapping[str, int], held: Held, keep: bool = False
@@ -155,7 +157,7 @@ class Clients:
         """Count what a client no longer holds; one that is neither subscribed nor holding goes."""
         self._tree.release(client, amounts)
         if held is Held.ALLOCATED:
-            _add(client.allocated, amounts, -1)
+            add_amounts(client.allocated, amounts, -1)
         if not keep:
             self._drop_if_idle(client)
 
@@ -167,7 +169,7 @@ class Clients:
         for name, amount in allocated.items():
             given[name] = given.get(name, 0) - amount
         self._tree.release(client, given)
-        _add(client.allocated, allocated, 1)
+        add_amounts(client.allocated, allocated, 1)
         self._drop_if_idle(client)
 
     def scrub(self, refusals: Iterable[Refusals]) -> None:
@@ -268,8 +270,3 @@ class Clients:
             del self._clients[client.framework_id]
         # A client stands in its own entry: without it, it goes as soon as nobody looks.
         del client.entry
-
-
-def _add(sums: dict[str, int], amounts: Mapping[str, int], sign: int) -> None:
-    for name, amount in amounts.items():
-        sums[name] = sums.get(name, 0) + sign * amount

@@ -14,7 +14,7 @@ from mesos_twisted.master.core.allocator.agents import AgentState
 from mesos_twisted.master.core.allocator.chance import mix
 from mesos_twisted.master.core.allocator.interface import Allocation, AllocatorOptions, Sorter
 from mesos_twisted.master.core.allocator.judgements import Judgements
-from mesos_twisted.master.core.allocator.sorter import Client, RoleNode
+from mesos_twisted.master.core.allocator.nodes import Client, RoleNode
 from mesos_twisted.master.core.allocator.tracking import Tracking
 from mesos_twisted.resources.algebra import NOTHING, Resources
 from mesos_twisted.resources.resource import RESERVED, REVOCABLE, SHARED

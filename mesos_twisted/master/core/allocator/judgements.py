@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from mesos_twisted.master.core.allocator.agents import AgentState
 from mesos_twisted.master.core.allocator.clients import Clients
 from mesos_twisted.master.core.allocator.constraints import Attributes, Facts, facts_of
-from mesos_twisted.master.core.allocator.sorter import Client
+from mesos_twisted.master.core.allocator.nodes import Client
 from mesos_twisted.master.core.allocator.verdicts import Verdicts
 
 Likeness = tuple[str | None, str | None, Attributes]

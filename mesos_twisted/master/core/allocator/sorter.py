@@ -15,110 +15,15 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 
 from mesos_twisted.master.core.allocator.chance import lot
-from mesos_twisted.master.core.allocator.constraints import RoleConstraints
+from mesos_twisted.master.core.allocator.holdings import Holdings, add_amounts
 from mesos_twisted.master.core.allocator.interface import Sorter
-from mesos_twisted.protocol.ids import FrameworkId
-from mesos_twisted.resources.roles import lineage
-
-ClientEntry = tuple[float, int, str, "Client"]
-RoleEntry = tuple[float, float, int, str, "RoleNode"]
+from mesos_twisted.master.core.allocator.nodes import Client, ClientEntry, RoleEntry, RoleNode
 
 # So many entries are tried in order before it is judged whether to list the eligible ones instead.
 _PROBES = 4
 
 
-class Client:
-    """One framework under one role.
-
-    `held` sums the scalars it holds (thousandths by name); `entries` counts the agents' book lines
-    that name it; `strip` are the traits of resources it must not see; `constraints` say on which
-    agents it wants offers.
-    """
-
-    __slots__ = (
-        "active",
-        "allocated",
-        "bit",
-        "constraints",
-        "count",
-        "entries",
-        "entry",
-        "filtered",
-        "framework_id",
-        "held",
-        "minimum",
-        "node",
-        "role",
-        "serial",
-        "slot",
-        "strip",
-        "subscribed",
-    )
-
-    def __init__(self, framework_id: FrameworkId, role: str, serial: int) -> None:
-        self.framework_id = framework_id
-        self.role = role
-        self.serial = serial
-        self.node: RoleNode | None = None
-        self.slot = -1
-        self.bit = 0
-        self.held: dict[str, int] = {}
-        self.allocated: dict[str, int] = {}
-        self.entries = 0
-        self.count = 0
-        self.active = False
-        self.subscribed = False
-        self.filtered = False
-        self.strip = 0
-        self.minimum: tuple[Mapping[str, int], ...] | None = None
-        self.constraints: RoleConstraints | None = None
-        self.entry: ClientEntry = (0.0, 0, framework_id, self)
-
-
-class RoleNode:
-    """One role. `held` counts its own clients and all below it, `own_held` its own clients."""
-
-    __slots__ = (
-        "children",
-        "clients",
-        "count",
-        "entry",
-        "held",
-        "mask",
-        "order",
-        "own_count",
-        "own_entry",
-        "own_held",
-        "own_mask",
-        "own_order",
-        "parent",
-        "path",
-        "serial",
-        "stale",
-        "weight",
-    )
-
-    def __init__(self, path: str, parent: RoleNode | None, serial: int, weight: float) -> None:
-        self.path = path
-        self.parent = parent
-        self.serial = serial
-        self.weight = weight
-        self.children: dict[str, RoleNode] = {}
-        self.clients: dict[FrameworkId, Client] = {}
-        self.held: dict[str, int] = {}
-        self.own_held: dict[str, int] = {}
-        self.count = 0
-        self.own_count = 0
-        self.mask = 0
-        self.own_mask = 0
-        self.order: list[RoleEntry] = []
-        self.own_order: list[ClientEntry] = []
-        self.stale = False
-        self.entry: RoleEntry = (0.0, 0.0, 0, path, self)
-        self.own_entry: RoleEntry = (0.0, 0.0, 0, path + "/.", self)
-
-
-class RoleTree:
+class RoleTree(Holdings):
     """All roles that have clients, in order.
 
     With `strict_priority` a heavier sibling comes before a lighter one whatever their shares.
@@ -131,127 +36,27 @@ class RoleTree:
         framework_sorter: Sorter = Sorter.DRF,
         strict_priority: bool = False,
     ) -> None:
+        super().__init__()
         self._excluded = excluded
         self._random_roles = role_sorter is Sorter.RANDOM
         self._random_clients = framework_sorter is Sorter.RANDOM
         self._strict = strict_priority
-        self._serial = 0
-        self.weights: dict[str, float] = {}
-        self.totals: dict[str, int] = {}
         self._divisors: list[tuple[str, int]] = []
-        self._all_stale = True
-        self._stale: list[RoleNode] = []
-        self.root = RoleNode("", None, 0, 1.0)
-        self.nodes: dict[str, RoleNode] = {}
-        self.by_slot: list[Client | None] = []
         self.seed = 0
 
     # Changes
-
-    def next_serial(self) -> int:
-        """A number nobody else has."""
-        self._serial += 1
-        return self._serial
-
-    def add_total(self, amounts: Mapping[str, int], sign: int) -> None:
-        """Count an agent in (`sign` 1) or out (-1)."""
-        totals = self.totals
-        for name, amount in amounts.items():
-            totals[name] = totals.get(name, 0) + sign * amount
-        self._all_stale = True
-
-    def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Weigh these roles anew."""
-        self.weights.update(weights)
-        for path, weight in weights.items():
-            node = self.nodes.get(path)
-            if node is not None:
-                node.weight = weight
-        self._all_stale = True
-
-    def attach(self, client: Client) -> None:
-        """Put `client` under its role with all it holds."""
-        node = self._node(client.role)
-        client.node = node
-        node.clients[client.framework_id] = client
-        if client.held:
-            self._spread(node, client.held, 1)
-
-    def detach(self, client: Client) -> None:
-        """Take `client` out with all it holds; roles left empty vanish."""
-        self.set_active(client, False)
-        node = client.node
-        if node is None:
-            return
-        if client.held:
-            self._spread(node, client.held, -1)
-        client.node = None
-        del node.clients[client.framework_id]
-        while node.parent is not None and not node.clients and not node.children:
-            del node.parent.children[node.path]
-            del self.nodes[node.path]
-            # It stands in its own entries: without them it goes as soon as nobody looks.
-            node.order, node.own_order = [], []
-            del node.entry, node.own_entry
-            node = node.parent
-
-    def set_active(self, client: Client, active: bool) -> None:
-        """Let `client` take part, or not."""
-        client.active = active
-        node = client.node
-        if node is None or bool(node.own_mask & client.bit) is active:
-            return
-        if active:
-            node.own_mask |= client.bit
-        else:
-            node.own_mask &= ~client.bit
-        self._mark(node)
-        above: RoleNode | None = node
-        while above is not None:
-            if active:
-                above.mask |= client.bit
-            else:
-                above.mask &= ~client.bit
-            above = above.parent
-
-    def set_slot(self, client: Client, slot: int) -> None:
-        """Give `client` another bit."""
-        active = client.active
-        self.set_active(client, False)
-        client.slot = slot
-        client.bit = 1 << slot
-        self.set_active(client, active)
-
-    def charge(self, client: Client, amounts: Mapping[str, int], count: int) -> None:
-        """`client` holds `amounts` more, in `count` grants; its place is found again later."""
-        _add(client.held, amounts, 1)
-        client.count += count
-        node = client.node
-        if node is not None:
-            node.own_count += count
-            above: RoleNode | None = node
-            while above is not None:
-                above.count += count
-                above = above.parent
-            self._spread(node, amounts, 1)
-
-    def release(self, client: Client, amounts: Mapping[str, int]) -> None:
-        """`client` holds `amounts` less; its place is found again later."""
-        _add(client.held, amounts, -1)
-        if client.node is not None:
-            self._spread(client.node, amounts, -1)
 
     def grant(self, client: Client, amounts: Mapping[str, int]) -> None:
         """`client` holds `amounts` more, in one grant; all orders hold at once."""
         node = client.node
         assert node is not None
-        _add(client.held, amounts, 1)
+        add_amounts(client.held, amounts, 1)
         client.count += 1
         order = node.own_order
         del order[bisect_left(order, client.entry)]
         client.entry = (self._share(client.held), client.count, client.framework_id, client)
         insort(order, client.entry)
-        _add(node.own_held, amounts, 1)
+        add_amounts(node.own_held, amounts, 1)
         node.own_count += 1
         if node.children:
             places = node.order
@@ -260,7 +65,7 @@ class RoleTree:
             insort(places, node.own_entry)
         while node.parent is not None:
             parent = node.parent
-            _add(node.held, amounts, 1)
+            add_amounts(node.held, amounts, 1)
             node.count += 1
             places = parent.order
             if len(places) > 1:
@@ -271,7 +76,7 @@ class RoleTree:
                 node.entry = self._entry(node)
                 places[0] = node.entry
             node = parent
-        _add(node.held, amounts, 1)
+        add_amounts(node.held, amounts, 1)
 
     def refresh(self) -> None:
         """Sort what is stale; nothing is afterwards."""
@@ -422,42 +227,6 @@ class RoleTree:
         # The role's own clients compete with the roles below it with weight 1, as in Mesos.
         rank = -1.0 if self._strict else 0.0
         return (rank, self._share(node.own_held), node.own_count, node.path + "/.", node)
-
-    def _node(self, role: str) -> RoleNode:
-        found = self.nodes.get(role)
-        if found is not None:
-            return found
-        above = self.root
-        for path in lineage(role):
-            child = above.children.get(path)
-            if child is None:
-                child = RoleNode(path, above, self.next_serial(), self.weights.get(path, 1.0))
-                above.children[path] = child
-                self.nodes[path] = child
-                self._mark(child)
-            above = child
-        return above
-
-    def _mark(self, node: RoleNode | None) -> None:
-        while node is not None:
-            if not node.stale:
-                node.stale = True
-                self._stale.append(node)
-            node = node.parent
-
-    def _spread(self, node: RoleNode, amounts: Mapping[str, int], sign: int) -> None:
-        _add(node.own_held, amounts, sign)
-        above: RoleNode | None = node
-        while above is not None:
-            _add(above.held, amounts, sign)
-            above = above.parent
-        self._mark(node)
-
-
-def _add(sums: dict[str, int], amounts: Mapping[str, int], sign: int) -> None:
-    get = sums.get
-    for name, amount in amounts.items():
-        sums[name] = get(name, 0) + sign * amount
 
 
 def _entry_towards(node: RoleNode, client: Client) -> RoleEntry:

@@ -23,7 +23,8 @@ from mesos_twisted.master.core.allocator.interface import (
     Held,
     RoleView,
 )
-from mesos_twisted.master.core.allocator.sorter import Client, RoleTree
+from mesos_twisted.master.core.allocator.nodes import Client
+from mesos_twisted.master.core.allocator.sorter import RoleTree
 from mesos_twisted.master.core.allocator.views import held_below, role_views
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
 from mesos_twisted.resources.algebra import NOTHING, Resources

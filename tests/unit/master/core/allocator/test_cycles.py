@@ -7,7 +7,7 @@ import pytest
 
 from mesos_twisted.master.core.allocator.hierarchical import HierarchicalAllocator
 from mesos_twisted.master.core.allocator.interface import AgentSpec, FrameworkSpec
-from mesos_twisted.master.core.allocator.sorter import Client, RoleNode
+from mesos_twisted.master.core.allocator.nodes import Client, RoleNode
 from mesos_twisted.protocol.ids import AgentId, FrameworkId
 from mesos_twisted.resources.parse import resources_from_text
 
