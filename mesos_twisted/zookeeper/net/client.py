@@ -324,10 +324,13 @@ class ZooKeeperClient:
         expired = expires_at is not None and now >= expires_at
         if now - self._tick_at > _LATE_S and not expired:
             # This process was busy. What came meanwhile is read before a server is called silent.
-            self._tick_at = now
-            self._tick = self._timers.after(0.0, self._ticked)
+            self._tick = self._timers.after(0.0, self._judge)
         else:
-            self._hear(e.Ticked(now))
+            self._judge()
+
+    def _judge(self) -> None:
+        self._tick = None
+        self._hear(e.Ticked(self._now()))
 
 
 def _what(request: r.Request) -> str:

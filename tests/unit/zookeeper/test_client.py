@@ -249,6 +249,26 @@ def test_what_came_while_the_process_was_busy_is_read_before_a_server_is_left() 
     assert [jute.decode_request(x)[0] for x in world.sent()] == [r.XID_PING]
 
 
+def test_a_process_that_is_always_busy_pings_all_the_same() -> None:
+    """Each turn takes longer than a timer may be late."""
+    world = World()
+    world.greet()
+    real, turn = world.reactor.callLater, 0.5
+
+    def late(seconds: float, *call: Any, **named: Any) -> Any:
+        return real(max(seconds, turn) if seconds < 1 else seconds + turn, *call, **named)
+
+    world.reactor.callLater = late  # type: ignore[method-assign]  # every timer comes late
+    pong = jute.encode_reply(r.XID_PING, 1, 0)
+    sent = []
+    for _ in range(20):
+        world.reactor.advance(turn)
+        sent += [jute.decode_request(x)[0] for x in wire.Frames().feed(world.transport.value())]
+        world.transport.clear()
+        world.wire.dataReceived(wire.frame(pong))
+    assert sent.count(r.XID_PING) >= 2 and world.client.state is SessionState.CONNECTED
+
+
 def test_a_session_that_is_over_ends_at_once_however_busy_the_process_was() -> None:
     world = World()
     world.greet()
