@@ -12,11 +12,13 @@ from mesos_twisted.cli.client import Cluster, sandbox
 from mesos_twisted.cli.context import cluster_options, output_option, with_cluster
 from mesos_twisted.cli.render import show, show_document
 from mesos_twisted.clock import Timers
-from mesos_twisted.errors import RefusedError
+from mesos_twisted.errors import RefusedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.states import is_terminal
 
 FOLLOW_S = 0.5
+#: How long output is followed with no master to say whether the task has ended.
+LEADERLESS_S = 60.0
 
 
 @click.group()
@@ -82,6 +84,7 @@ def logs(task_id: str, stream: str, follow: bool, **flags: str | None) -> None:
         url = await cluster.agent_url(found["slave_id"])
         path = f"{sandbox(found['framework_id'], found['id'], found['executor_id'])}/{stream}"
         timers, offset = Timers(reactor), 0
+        heard_at = timers.seconds()
         while True:
             # The state is asked before the last read, so that nothing written before is missed.
             ended = not follow or is_terminal(m.TaskState(found["state"]))
@@ -94,7 +97,13 @@ def logs(task_id: str, stream: str, follow: bool, **flags: str | None) -> None:
             if ended:
                 return
             await pause(timers, FOLLOW_S)
-            found = await cluster.task(found["id"])
+            try:
+                found = await cluster.task(found["id"])
+                heard_at = timers.seconds()
+            except UnavailableError:
+                # Masters change; the agent, which has the output, goes on meanwhile.
+                if timers.seconds() - heard_at > LEADERLESS_S:
+                    raise
 
     with_cluster(flags, work)
 
