@@ -11,7 +11,13 @@ from mesos_twisted.clock import Timers
 from mesos_twisted.election.membership import encode_info
 from mesos_twisted.election.zookeeper import ZooKeeperDetector, ZooKeeperElector
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.testing.suites.zookeeper import EnsembleSuite, ZooKeeperWorld, cut
+from mesos_twisted.testing.suites.zookeeper import (
+    EnsembleSuite,
+    ZooKeeperWorld,
+    becomes,
+    cut,
+    steal,
+)
 from mesos_twisted.zookeeper import records as r
 from mesos_twisted.zookeeper.core.events import SessionState
 from mesos_twisted.zookeeper.errors import ConnectionLostError
@@ -79,21 +85,6 @@ class Follower:
         """Wait until the last word was this."""
         word = None if name is None else f"{name}.example"
         self.world.until(lambda: self.said[-1:] == [word], f"it says {word}, not {self.said}")
-
-
-def becomes(world: ZooKeeperWorld, client: ZooKeeperClient, state: SessionState) -> None:
-    """Wait until the client's session is there."""
-    world.until(lambda: client.state is state, f"the session is {state.value}")
-
-
-def steal(world: ZooKeeperWorld, client: ZooKeeperClient) -> None:
-    """End the client's session, from elsewhere."""
-    thief = world.client()
-    thief._session.session_id = client.session_id
-    thief._session._password = client._session._password
-    thief.start()
-    world.until(lambda: thief.state is SessionState.CONNECTED, "the session was taken over")
-    world.wait(thief.close())
 
 
 class ElectionSuite(EnsembleSuite):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -52,6 +53,41 @@ def cut(client: ZooKeeperClient) -> None:
     connection = client._connection
     assert connection is not None
     connection._wire.abort()
+
+
+def becomes(world: ZooKeeperWorld, client: ZooKeeperClient, state: SessionState) -> None:
+    """Wait until the client's session is there."""
+    world.until(lambda: client.state is state, f"the session is {state.value}")
+
+
+@contextmanager
+def held(client: ZooKeeperClient) -> Iterator[None]:
+    """The client makes no connection meanwhile, and the one it then lacks afterwards."""
+    asked: list[int] = []
+    client._connect = asked.append  # type: ignore[assignment, method-assign]  # until below
+    yield
+    del client._connect  # the class's own again
+    if asked and not client._session.over:
+        client._connect(asked[-1])
+
+
+def steal(world: ZooKeeperWorld, client: ZooKeeperClient) -> None:
+    """End the client's session, from elsewhere.
+
+    The server hangs up on whoever had the session when another takes it. So the client is held:
+    else it might take it back before the thief has ended it.
+    """
+    becomes(world, client, SessionState.CONNECTED)
+    with held(client):
+        thief = world.client()
+        thief._session.session_id = client.session_id
+        thief._session._password = client._session._password
+        words: list[str] = []
+        thief.listen(lambda state, why: words.append(why))
+        thief.start()
+        becomes(world, thief, SessionState.CONNECTED)
+        world.wait(thief.close())
+        assert words[-1] == "it was closed", words
 
 
 class EnsembleSuite:
@@ -263,12 +299,7 @@ class ZooKeeperSuite(EnsembleSuite):
         states: list[SessionState] = []
         client.listen(lambda state, why: states.append(state))
         world.wait(client.create(f"{root}/e", ephemeral=True))
-        thief = world.client()
-        thief._session.session_id = client.session_id
-        thief._session._password = client._session._password
-        thief.start()
-        world.until(lambda: thief.state is SessionState.CONNECTED, "it was taken over")
-        world.wait(thief.close())
+        steal(world, client)
         world.until(lambda: states[-1:] == [SessionState.EXPIRED], "it has expired")
         with pytest.raises(SessionEndedError):
             world.wait(client.get(root))

@@ -166,7 +166,7 @@ class Session:
 
     def _lost(self, now: float, jitter: float, why: str) -> list[e.Effect]:
         if self._closing_until is not None:
-            return self._end(SessionState.CLOSED, "it was closed")
+            return self._end(SessionState.CLOSED, "it was closed, unconfirmed")
         link, self._link = self._link, None
         effects: list[e.Effect] = []
         if self.state is SessionState.CONNECTED:
