@@ -31,7 +31,7 @@ class ConnectConfig:
         NAMES, (), "users (names or numbers) who may connect beside root and the connector's own"
     )
     leader_timeout: float = flag(
-        DURATION, 5.0, "how long a request waits for a master that leads before it is answered 503"
+        DURATION, 9.0, "how long a request waits for a master that leads before it is answered 503"
     )
     max_body: int = flag(BYTES, 5 << 20, "largest body of a request")
     max_stream_buffer: int = flag(BYTES, 64 << 20, "a client this far behind its stream is cut")

@@ -169,6 +169,7 @@ class ClientStream:
         self.headers = head.headers
         self.closed = False
         self.complete = False  # whether the whole body has come
+        self.left = False  # whether it was closed here, before its end
         self._connection = connection
         self._held: list[bytes] = []
         self._on_data: Callable[[bytes], object] | None = None
@@ -195,6 +196,7 @@ class ClientStream:
         if not self.closed:
             self._held.clear()
             ended = self._ended
+            self.left = not ended
             self._finish("The stream was closed by this client")
             if not ended:
                 self._connection.transport.abortConnection()

@@ -16,7 +16,7 @@ from mesos_twisted.clock import Timers
 from mesos_twisted.connect.core import headers as rules
 from mesos_twisted.connect.core.address import is_meant_for_us
 from mesos_twisted.connect.core.records import Chunks
-from mesos_twisted.connect.net.upstream import IUpstream
+from mesos_twisted.connect.net.upstream import CallDroppedError, IUpstream
 from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.transport.client import ClientStream
 from mesos_twisted.transport.http1 import Request, Response, Result, StreamResponse, StreamWriter
@@ -63,6 +63,12 @@ class Proxy:
             stream = await self._upstream.open(method, target, headers, request.body)
         except MalformedError as problem:
             return text_response(400, str(problem))
+        except CallDroppedError as problem:
+            # As Mesos's own library for schedulers does it: what is said while there is no leader
+            # is dropped, and the scheduler, which will subscribe again, reconciles. An error would
+            # end clients that cannot bear one.
+            _log.warn("A scheduler's call was dropped: {problem}", problem=problem)
+            return Response(202, headers=(("Mesos-Connect", "dropped"),))
         except UnavailableError as problem:
             # 503 and not 502: clients of Mesos know it as "come again".
             _log.warn("{method} {target}: {problem}", method=method, target=target, problem=problem)

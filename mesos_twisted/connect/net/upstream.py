@@ -1,7 +1,8 @@
 """The way to the cluster: to whichever master leads, or to one agent.
 
 A stream that was opened through an earlier leader is ended when another leads, so that its client
-subscribes again; clients notice an end at once, a silent master only after many heartbeats.
+subscribes again; clients notice an end at once, a silent master only after many heartbeats. Where
+ZooKeeper tells who leads, `LeaderClient` ends them; else the masters are asked now and then.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mesos_twisted.clock import Timers
+from mesos_twisted.connect.core.calls import GoneStreams, Waiting, stream_of
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.transport.client import AnswerLostError, ClientStream, HttpClient
 from mesos_twisted.transport.leader import LeaderClient, Masters
-from mesos_twisted.transport.messages import Headers
+from mesos_twisted.transport.messages import MIB, Headers
 
 _log = Logger()
 _LOCATION = re.compile(r"(?:https?:)?//([^/?#\s@]+:[0-9]{1,5})/?")
@@ -29,13 +31,17 @@ _AGENT_S = 86400.0
 _LOOK_S = 0.5  # between two looks for a leader, while a request waits
 _WATCH_S = 5.0  # between two looks at who leads, while streams are open
 _ASK_S = 4.0  # for one master to say who leads
+_STREAM_ID = "mesos-stream-id"
+#: What may wait for a leader at the same time.
+_MAX_WAITING = 1000
+_MAX_WAITING_BYTES = 64 * MIB
 
 
 class IUpstream(Protocol):
     """Where requests go."""
 
     async def open(self, method: str, target: str, headers: Headers, body: bytes) -> ClientStream:
-        """The answer's head, its body to be read. Raises UnavailableError."""
+        """The answer's head, its body to be read. Raises UnavailableError or CallDroppedError."""
 
     def stop(self) -> None:
         """Nothing stays scheduled; open streams end."""
@@ -57,8 +63,16 @@ class AgentUpstream:
         """Streams end with the HTTP client."""
 
 
+class CallDroppedError(UnavailableError):
+    """A scheduler's call was lost with the stream it belongs to, and its client must subscribe."""
+
+
 class LeaderUpstream:
-    """The leading master among `masters`, waited for up to `patience_s` when none leads."""
+    """The leading master among `masters`, waited for up to `patience_s` when none leads.
+
+    A request that no master has acted on waits, and so does a GET that was not answered. A call of
+    a scheduler whose stream is gone waits for nothing: it fails with CallDroppedError.
+    """
 
     def __init__(
         self,
@@ -73,30 +87,66 @@ class LeaderUpstream:
         self._patience_s = patience_s
         self._said: str | None = None  # the leader's address as the masters said it last
         self._open: dict[ClientStream, str | None] = {}  # with what was said when it was opened
+        self._gone = GoneStreams()
+        self._waiting = Waiting(_MAX_WAITING, _MAX_WAITING_BYTES)
+        self._finding: list[Deferred[None]] | None = None
         self._looking = False
         self._watch = timers.every(_WATCH_S, self._look)
 
     async def open(self, method: str, target: str, headers: Headers, body: bytes) -> ClientStream:
         """See `IUpstream`."""
+        stream_id = stream_of(method, target, headers, body)
         until = self._timers.seconds() + self._patience_s
-        while True:
-            if self._leader.leader is None:
-                await self._find()
-            try:
-                stream = await self._leader.open_stream(method, target, headers, body, _MASTER_S)
-            except AnswerLostError:
-                self._leader.forget()
-                raise
-            except UnavailableError:
-                # No master has acted on it, so it may be sent again.
-                if self._timers.seconds() >= until:
-                    raise
+        waits = False
+        try:
+            while True:
+                stream = await self._try(method, target, headers, body, stream_id, until)
+                if stream is not None:
+                    return stream
+                if not waits:
+                    self._waiting.enter(len(body))
+                    waits = True
                 pause: Deferred[None] = Deferred()
                 self._timers.after(_LOOK_S, pause.callback, None)
                 await pause
-                continue
+        finally:
+            if waits:
+                self._waiting.leave(len(body))
+
+    async def _try(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes,
+        stream_id: str | None,
+        until: float,
+    ) -> ClientStream | None:
+        """One try; None when another may follow."""
+        if self._leader.leader is None and stream_id not in self._gone:
+            await self._find()
+        if stream_id in self._gone:
+            raise CallDroppedError("its stream ended with the leader that it was opened with")
+        try:
+            stream = await self._leader.open_stream(method, target, headers, body, _MASTER_S)
+        except AnswerLostError as problem:
+            self._leader.forget()
+            if stream_id is not None:
+                # Lost with its stream, or its client would never ask what became of it.
+                self._end(stream_id)
+                raise CallDroppedError(str(problem)) from None
+            if method not in ("GET", "HEAD"):
+                raise
+            failed: UnavailableError = problem
+        except UnavailableError as problem:
+            # No master has acted on it, so it may be sent again.
+            failed = problem
+        else:
             self._keep(stream)
             return stream
+        if self._timers.seconds() >= until:
+            raise UnavailableError(f"no master led within {self._patience_s:g} s ({failed})")
+        return None
 
     def stop(self) -> None:
         """See `IUpstream`."""
@@ -110,14 +160,35 @@ class LeaderUpstream:
 
     def _closed(self, stream: ClientStream) -> None:
         self._open.pop(stream, None)
-        if not stream.complete:
+        if not stream.complete and not stream.left:
+            self._gone.add(stream.headers.get(_STREAM_ID))
             self._leader.forget()
 
+    def _end(self, stream_id: str) -> None:
+        self._gone.add(stream_id)
+        for stream in tuple(self._open):
+            if stream.headers.get(_STREAM_ID) == stream_id:
+                stream.close()
+
     async def _find(self) -> None:
-        """Ask the masters who leads, so that pages every master answers come from the leader."""
-        said = await self._ask()
-        if said is not None:
-            self._said = self._leader.leader = said
+        """Ask the masters who leads, so that pages every master answers come from the leader.
+
+        Once for all who want to know it at the same time.
+        """
+        if self._finding is not None:
+            known: Deferred[None] = Deferred()
+            self._finding.append(known)
+            await known
+            return
+        self._finding = []
+        try:
+            said = await self._ask()
+            if said is not None:
+                self._said = self._leader.leader = said
+        finally:
+            others, self._finding = self._finding, None
+            for each in others:
+                each.callback(None)
 
     async def _ask(self) -> str | None:
         known = self._leader.leader
@@ -152,6 +223,7 @@ class LeaderUpstream:
                 _log.info(
                     "{leader} leads now, no longer {then}: a stream ends", leader=said, then=then
                 )
+                self._gone.add(stream.headers.get(_STREAM_ID))
                 stream.close()
         if said != self._said:
             self._said = self._leader.leader = said

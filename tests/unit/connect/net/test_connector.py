@@ -23,6 +23,7 @@ from mesos_twisted.transport.client import AnswerLostError, HttpClient
 from mesos_twisted.transport.http1 import ChunkedBody, HttpServer, Response, StreamResponse
 from mesos_twisted.transport.listen import listen_tls
 
+STREAM = (("Mesos-Stream-Id", "an-id"), ("Content-Type", "application/json"))
 CERTS = Path(tempfile.mkdtemp(prefix="connector-certs-"))
 
 
@@ -48,6 +49,7 @@ class Master:
     """A master's edge: redirects when another leads, streams, and notes what it was asked."""
 
     def __init__(self, test):
+        self.hangs = False
         self.leader = None  # None: itself; "": nobody; else host:port
         self.requests = []
         self.waiting = []
@@ -87,7 +89,7 @@ class Master:
             return StreamResponse(200, "application/json", headers, self.writers.append)
         if request.path == "/large":
             return ChunkedBody(200, (b"%07d\n" % n for n in range(200_000)), "text/plain")
-        if request.path == "/later":
+        if request.path == "/later" or self.hangs:
             self.waiting.append(Deferred())
             return self.waiting[-1]
         if request.path == "/endless":
@@ -102,7 +104,7 @@ class ConnectorTests(TestCase):
 
     def setUp(self):
         self.master = Master(self)
-        self.client = HttpClient(reactor)
+        self.client = HttpClient(reactor, connections=4)
         self.addCleanup(self.client.close)
 
     def connect(self, *masters, certificate=True, **settings):
@@ -113,9 +115,8 @@ class ConnectorTests(TestCase):
         connector = Connector(
             reactor,
             ConnectConfig(
-                **{"master": masters or (self.master.at,), **settings},
+                **{"master": masters or (self.master.at,), "leader_timeout": 0.0, **settings},
                 listen=("127.0.0.1:0",),
-                leader_timeout=0.0,
                 tls_ca_file=str(CERTS / "ca.pem"),
                 **(certificate_settings if certificate else {}),
             ),
@@ -219,6 +220,82 @@ class ConnectorTests(TestCase):
         assert stream.closed and not stream.complete
         yield self.subscribe()
         assert other.writers
+
+    @inlineCallbacks
+    def test_an_elected_leader_ends_what_was_asked_of_the_last(self):
+        """Though that one hangs: streams end, a GET goes to the new one, other calls are lost."""
+        other = Master(self)
+        connector = self.connect(self.master.at, other.at, leader_timeout=20.0)
+        stream = yield self.subscribe()
+        stream.on_data(lambda data: None)
+        got = self.client.request("GET", self.url + "/later")
+        posted = self.client.request("POST", self.url + "/later", (), b"x")
+        call = b'{"type": "REVIVE"}'
+        self.master.hangs = True
+        revived = self.client.request("POST", self.url + "/api/v1/scheduler", STREAM, call)
+        while len(self.master.waiting) < 3:
+            yield wait(0.01)
+        self.master.leader = other.at
+        connector._upstream._leader._another(other.at)
+        answer = yield posted
+        assert answer.status == 503 and b"leads now" in answer.body
+        answer = yield revived
+        assert (answer.status, answer.headers["mesos-connect"]) == (202, "dropped")
+        while not other.waiting:
+            yield wait(0.01)
+        other.waiting[0].callback(Response(200, b"from the new one"))
+        answer = yield got
+        assert answer.body == b"from the new one"
+        assert stream.closed and not stream.complete
+
+    @inlineCallbacks
+    def test_a_call_on_a_stream_that_is_gone_is_dropped(self):
+        """No master would take it, and the client is about to subscribe again."""
+        self.connect()
+        stream = yield self.subscribe()
+        stream.on_data(lambda data: None)
+        self.master.writers.pop().abort("the leader dies")
+        yield wait(0.1)
+        assert stream.closed
+        asked = len(self.master.requests)
+        call = b'{"type": "REVIVE"}'
+        answer = yield self.client.request("POST", self.url + "/api/v1/scheduler", STREAM, call)
+        assert (answer.status, answer.headers["mesos-connect"]) == (202, "dropped")
+        assert len(self.master.requests) == asked
+        teardown = b'{"type": "TEARDOWN"}'
+        answer = yield self.client.request("POST", self.url + "/api/v1/scheduler", STREAM, teardown)
+        assert "mesos-connect" not in answer.headers
+        assert self.master.requests[-1].body == teardown
+
+    @inlineCallbacks
+    def test_a_stream_its_client_left_is_not_gone(self):
+        """What its client says then is its own mistake, and the master's to judge."""
+        self.connect()
+        stream = yield self.subscribe()
+        stream.on_data(lambda data: None)
+        stream.close()
+        yield wait(0.1)
+        call = b'{"type": "REVIVE"}'
+        yield self.client.request("POST", self.url + "/api/v1/scheduler", STREAM, call)
+        assert self.master.requests[-1].body == call
+
+    @inlineCallbacks
+    def test_requests_wait_for_a_leader(self):
+        """As many as there are; each is sent once."""
+        self.master.leader = ""
+        connector = self.connect(leader_timeout=20.0)
+        sent = [
+            self.client.request("POST", self.url + "/api/v1/scheduler", (), b"%d" % number)
+            for number in range(3)
+        ]
+        while connector._upstream._waiting.requests < 1:
+            yield wait(0.01)
+        self.master.leader = None
+        for deferred in sent:
+            answer = yield deferred
+            assert answer.status == 202
+        assert [request.body for request in self.master.requests] == [b"0", b"1", b"2"]
+        assert connector._upstream._waiting.requests == 0
 
     @inlineCallbacks
     def test_no_master_is_a_clear_503(self):
