@@ -238,7 +238,7 @@ def _configuration(server: RealServer, tls: ServerTls | None, tick_ms: int) -> l
         "maxSessionTimeout=60000",
         "maxClientCnxns=0",
         "admin.enableServer=false",
-        "4lw.commands.whitelist=srvr",
+        "4lw.commands.whitelist=srvr,cons",
     ]
     if tls is None:
         return [*lines, f"clientPort={port}", f"clientPortAddress={server.address}"]

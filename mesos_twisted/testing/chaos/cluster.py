@@ -5,6 +5,7 @@ A member that ends comes back after a moment, as systemd would see to; why it en
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from mesos_twisted.security.core.principal import Role
 from mesos_twisted.security.net import authority
 from mesos_twisted.testing.chaos.disks import Disk
 from mesos_twisted.testing.chaos.enclosure import Network, Node
+from mesos_twisted.testing.chaos.health import End
 from mesos_twisted.testing.zookeeper import RealEnsemble, ServerTls
 
 MASTER_PORT, AGENT_PORT = 5050, 5051
@@ -29,16 +31,6 @@ SESSION_S: Final = 3.0
 POLL_S = 0.05
 END_S = 40.0
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("MESOS")}
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """One end of a process: `by` is the signal that the run sent, None when it ended by itself."""
-
-    member: str
-    at: float
-    status: int
-    by: signal.Signals | None
 
 
 @dataclass
@@ -55,10 +47,17 @@ class Member:
     by: signal.Signals | None = None
     #: When the supervisor starts it again.
     due: float = 0.0
+    #: When its process was started and told to end, and what its log had then.
+    since: float = 0.0
+    told_at: float = 0.0
+    log_from: int = 0
+    starts: int = 0
 
     def start(self) -> None:
         """Another process of it."""
         self.by = None
+        self.since, self.starts = time.time(), self.starts + 1
+        self.log_from = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.node.before, *self.command],
@@ -70,12 +69,27 @@ class Member:
                 start_new_session=True,
             )
 
-    def send(self, signo: signal.Signals) -> None:
-        """A signal to its process, if there is one."""
-        if self.process is not None and self.process.poll() is None:
-            if signo not in (signal.SIGSTOP, signal.SIGCONT):
-                self.by = signo
-            self.process.send_signal(signo)
+    def send(self, signo: signal.Signals) -> bool:
+        """A signal to its process; whether there was one."""
+        process = self.process
+        if process is None or process.poll() is not None:
+            return False
+        if signo not in (signal.SIGSTOP, signal.SIGCONT):
+            if self.by is None:
+                self.told_at = time.time()
+            self.by = signo
+        process.send_signal(signo)
+        return True
+
+    def last_error(self) -> str:
+        """What its present process logged as an error last."""
+        with open(self.log, "rb") as log:
+            log.seek(self.log_from)
+            lines = [line for line in log if b'"level":"error"' in line]
+        try:
+            return str(json.loads(lines[-1])["message"]) if lines else ""
+        except (ValueError, KeyError):
+            return lines[-1].decode(errors="replace")
 
 
 @dataclass
@@ -89,6 +103,8 @@ class Cluster:
     members: dict[str, Member] = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
     ends: list[End] = field(default_factory=list)
+    #: Sentences on those that did not end when they were told to.
+    overdue: list[str] = field(default_factory=list)
     on_end: Callable[[End], None] = lambda _: None
     supervised: bool = True
 
@@ -125,7 +141,8 @@ class Cluster:
             self.disks[name] = Disk(layout.work(name))
             flags = [f"--master={zk}", f"--port={AGENT_PORT}", *common]
             flags += ["--resources=cpus:4;mem:1024;disk:32", f"--runtime_dir={root}/run/{name}"]
-            flags.append("--no-switch_user")
+            # Sandboxes of an hour are more than the disk holds.
+            flags += ["--no-switch_user", "--gc_delay=2mins", "--disk_watch_interval=10secs"]
             self._daemon(layout, Role.AGENT, name, flags)
         for number in (1, 2):
             name = f"framework-{number}"
@@ -182,11 +199,19 @@ class Cluster:
             if now >= member.due:
                 member.start()
         elif (status := member.process.poll()) is not None:
-            end = End(member.name, now, status, member.by)
-            self.ends.append(end)
-            self.on_end(end)
-            member.process = None
+            self._ended(member, status)
             member.due = now + self.chance.uniform(0.3, 2.0)
+        elif member.by is signal.SIGTERM and now - member.told_at > END_S:
+            self.overdue.append(f"{member.name} did not end within {END_S:.0f} s of SIGTERM")
+            member.send(signal.SIGKILL)
+
+    def _ended(self, member: Member, status: int) -> None:
+        now = time.time()
+        said = member.last_error()
+        end = End(member.name, now, status, member.by, said, now - member.since)
+        self.ends.append(end)
+        self.on_end(end)
+        member.process = None
 
     def end(self, kind: str, signo: signal.Signals) -> None:
         """Every process of a kind has ended and stays so; the supervisor looks on no more."""
@@ -197,6 +222,11 @@ class Cluster:
             member.send(signo)
         for member in chosen:
             if member.process is not None:
-                status = member.process.wait(END_S)
-                self.ends.append(End(member.name, time.time(), status, member.by))
-                member.process = None
+                try:
+                    self._ended(member, member.process.wait(END_S))
+                except subprocess.TimeoutExpired:
+                    name = signal.Signals(signo).name
+                    self.overdue.append(f"{member.name} did not end within {END_S:.0f} s of {name}")
+                    member.process.kill()
+                    member.process.wait()
+                    member.process = None

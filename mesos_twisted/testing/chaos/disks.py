@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,9 @@ class Disk:
             self.freezes = False
             run("mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "chaos", str(directory))
         self.frozen = False
+        #: Since when it is frozen, and how long it was.
+        self._since = 0.0
+        self.frozen_s = 0.0
 
     def fill(self) -> None:
         """Not a byte is free."""
@@ -45,6 +49,15 @@ class Disk:
                 except OSError as error:
                     assert error.errno == errno.ENOSPC, error
 
+    def is_full(self) -> bool:
+        """Is there no room for one byte more?"""
+        try:
+            with open(self.directory / "filler", "ab", buffering=0) as filler:
+                filler.write(b"\0")
+        except OSError as error:
+            return error.errno == errno.ENOSPC
+        return False
+
     def empty(self) -> None:
         """There is room again."""
         self.thaw()
@@ -53,13 +66,14 @@ class Disk:
     def freeze(self) -> None:
         """Writes and flushes wait."""
         if self.freezes and not self.frozen:
-            self.frozen = True
+            self.frozen, self._since = True, time.monotonic()
             self._control(_FIFREEZE)
 
     def thaw(self) -> None:
         """They go on."""
         if self.frozen:
             self.frozen = False
+            self.frozen_s += time.monotonic() - self._since
             self._control(_FITHAW)
 
     def _control(self, what: int) -> None:

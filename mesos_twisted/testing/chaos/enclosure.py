@@ -110,6 +110,13 @@ class Network:
             self.cuts.remove((source, target))
             self._rule("del", source, target)
 
+    def passes(self, source: str, target: str) -> bool:
+        """Does the router let through what goes from one to the other? The kernel's own word."""
+        number = list(self.nodes).index(source) + 1
+        places = (self.nodes[target].address, "from", self.nodes[source].address)
+        words = ["ip", "route", "get", *places, "iif", f"node{number}"]
+        return subprocess.run(words, capture_output=True, timeout=60).returncode == 0
+
     def _rule(self, verb: str, source: str, target: str) -> None:
         places = (self.nodes[source].address, self.nodes[target].address)
         run("ip", "rule", verb, "from", places[0], "to", places[1], "blackhole")

@@ -28,6 +28,8 @@ from mesos_twisted.sdk import Scheduler, SchedulerDriver, amount, command_task
 TICK_S = 1.0
 ASK_AFTER_S = 5.0
 KILL_AFTER_S = 2.0
+#: One that is to be killed outlives every run: if it was not, it is found.
+NEVER_S = 86400.0
 IN_FLIGHT = 10
 CPUS, MEM = 0.05, 8
 #: Kind of task to what it does after its sleep; {} is the file of its truth.
@@ -115,7 +117,7 @@ class Chaotic(Scheduler):
     def _task(self, offer: m.Offer) -> m.TaskInfo:
         task = f"{self.name}-{next(self.numbers)}"
         kind = self.chance.choice(list(RESTS))
-        sleep_s = 600.0 if kind == "killed" else self.chance.choice((0.0, 0.5, 2.0, 8.0))
+        sleep_s = NEVER_S if kind == "killed" else self.chance.choice((0.0, 0.5, 2.0, 8.0))
         agent = offer.agent_id.value
         self.ledger.write(what="launch", task=task, agent=agent, kind=kind)
         self.live[task] = (agent, kind, time.time())

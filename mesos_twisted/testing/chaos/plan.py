@@ -6,7 +6,7 @@ A fault names a member of the cluster, or says `leader`: whoever leads at that i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 from typing import Final
@@ -21,6 +21,8 @@ class Kind(Enum):
     CUT = "nothing reaches"
     PART = "nothing passes between it and"
     ISOLATE = "off the network"
+    BLIND = "cut off from ZooKeeper"
+    EXPIRE = "its sessions of ZooKeeper end"
     FULL = "full disk"
     SLOW = "slow disk"
 
@@ -29,6 +31,9 @@ LEADER: Final = "leader"
 ENSEMBLE_LEADER: Final = "zookeeper leader"
 _PROCESS = (Kind.KILL, Kind.STOP, Kind.PAUSE)
 _NETWORK = (Kind.CUT, Kind.PART, Kind.ISOLATE)
+_SESSION = (Kind.BLIND, Kind.EXPIRE)
+#: What is over at once.
+INSTANT: Final = frozenset({Kind.KILL, Kind.STOP, Kind.EXPIRE})
 #: Chances of who is struck.
 _WHOM: Final[Mapping[str, int]] = {
     LEADER: 5,
@@ -38,6 +43,18 @@ _WHOM: Final[Mapping[str, int]] = {
     "zookeeper": 2,
     ENSEMBLE_LEADER: 2,
 }
+#: Who speaks with whom.
+_PEERS: Final[Mapping[str, Sequence[str]]] = {
+    LEADER: ("agent", "framework", "zookeeper"),
+    "master": ("agent", "framework", "zookeeper"),
+    "agent": ("master", "zookeeper"),
+    "framework": ("master", "zookeeper"),
+    "zookeeper": ("zookeeper", "master", "agent", "framework"),
+    ENSEMBLE_LEADER: ("zookeeper", "zookeeper", "master"),
+}
+TO_LEADER: Final = 0.7
+#: What ends a process, or may.
+ENDING: Final = frozenset({Kind.KILL, Kind.STOP, Kind.FULL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +79,21 @@ def plan(
     *,
     session_s: float,
     gap_s: float = 4.0,
+    spared: Sequence[str] = (),
 ) -> tuple[Fault, ...]:
     """Faults until `until_s`, about one in `gap_s`. `members`: kind of process to names.
 
-    What lasts is now shorter than a session of ZooKeeper, now longer.
+    What lasts is now shorter than a session of ZooKeeper, now longer. Those `spared` suffer all but
+    an end and a full disk, so that they live long enough to show a slow leak.
     """
     chance = Random(seed)
     found = []
     at = gap_s
     while at < until_s:
-        found.append(_fault(chance, at, members, session_s))
+        fault = _fault(chance, at, members, session_s)
+        if fault.kind in ENDING and fault.target in spared:
+            fault = replace(fault, kind=Kind.PAUSE, for_s=session_s)
+        found.append(fault)
         at += chance.uniform(0.3, 1.7) * gap_s
     return tuple(found)
 
@@ -84,12 +106,21 @@ def _fault(
     kinds: tuple[Kind, ...] = (*_PROCESS, *_PROCESS, *_NETWORK)
     if whom == "agent":
         kinds += (Kind.FULL, Kind.SLOW, Kind.SLOW)
+    if whom not in ("zookeeper", ENSEMBLE_LEADER):
+        kinds += _SESSION
     kind = chance.choice(kinds)
     for_s = 0.0
-    if kind not in (Kind.KILL, Kind.STOP):
+    if kind not in INSTANT:
         for_s = chance.choice((0.3, 0.8, 1.5, 2.5)) * session_s * chance.uniform(0.7, 1.3)
     other = ""
     if kind in (Kind.CUT, Kind.PART):
-        everyone = [name for names in members.values() for name in names if name != target]
-        other = chance.choice(everyone)
+        other = _far_end(chance, whom, target, members)
     return Fault(at, kind, target, other, for_s)
+
+
+def _far_end(chance: Random, whom: str, target: str, members: Mapping[str, Sequence[str]]) -> str:
+    """Somebody whom it speaks with: mostly the one that it needs."""
+    kind = chance.choice(_PEERS[whom])
+    if kind == "master" and chance.random() < TO_LEADER:
+        return LEADER
+    return chance.choice([name for name in members[kind] if name != target] or [LEADER])

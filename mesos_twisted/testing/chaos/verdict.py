@@ -11,17 +11,11 @@ from typing import Any, Final
 
 from mesos_twisted.protocol.generated.messages import TaskState as State
 from mesos_twisted.protocol.states import is_terminal
+from mesos_twisted.testing.chaos.health import soon_after
 
 #: States of a task that never ran, or of which nobody knows any more.
 NEVER_RAN: Final = frozenset({State.TASK_DROPPED, State.TASK_GONE})
 _ORDER: Final = (State.TASK_STAGING, State.TASK_STARTING, State.TASK_RUNNING, State.TASK_KILLING)
-#: Growth from the first third of a run to the last that is not a leak but a cache filled.
-GROWTH_MB, GROWTH = 16.0, 1.25
-GROWTH_FDS: Final = 24
-#: So long after a disk was filled its agent may fail to launch, end by itself, and start in vain.
-DISK_S: Final = 40.0
-#: With these a master may end by itself: it leads no more, or its registry cannot be used now.
-MASTER_ENDS: Final = (1, 75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +53,8 @@ class Story:
     task: str
     kind: str
     updates: list[dict[str, Any]] = field(default_factory=list)
+    #: States that were told again after a later one had come.
+    stale: list[str] = field(default_factory=list)
 
     @property
     def terminal(self) -> dict[str, Any] | None:
@@ -70,16 +66,30 @@ class Story:
 def stories(records: Iterable[Mapping[str, Any]]) -> dict[str, Story]:
     """Task id to story, from one framework's ledger."""
     found: dict[str, Story] = {}
-    seen: set[str] = set()
     for record in records:
         if record["what"] == "launch":
             found[record["task"]] = Story(record["task"], record["kind"])
         elif record["what"] == "update" and record["task"] in found:
-            if record["uuid"] and record["uuid"] in seen:
-                continue
-            seen.add(record["uuid"])
-            found[record["task"]].updates.append(dict(record))
+            story = found[record["task"]]
+            told = [update["uuid"] for update in story.updates if update["uuid"]]
+            if record["uuid"] not in told:
+                story.updates.append(dict(record))
+            elif record["uuid"] != told[-1]:
+                story.stale.append(record["state"])
     return found
+
+
+def strangers(records: Iterable[Mapping[str, Any]], started: Iterable[str]) -> list[str]:
+    """Tasks that were told of, or `started`, and which nobody launched."""
+    launched, broken = set(), []
+    for record in records:
+        if record["what"] == "launch":
+            if record["task"] in launched:
+                broken.append(f"{record['task']} was launched under an id that was taken")
+            launched.add(record["task"])
+        elif record["what"] == "update" and record["task"] not in launched:
+            broken.append(f"{record['task']} was told {record['state']}, and was never launched")
+    return broken + [f"{task} ran, and was never launched" for task in {*started} - launched]
 
 
 def errors(framework: str, records: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -108,7 +118,7 @@ def judge(story: Story, was: Truth, full: Sequence[float] = ()) -> list[str]:
         last = story.updates[-1]["state"] if story.updates else "nothing"
         broken.append(f"{task} is not accounted for: the last its framework heard is {last}")
         return broken
-    broken += _order(story)
+    broken += _order(story, ran=bool(was.starts))
     state = State(terminal["state"])
     told = f"{task} is told {state.value} ({terminal['reason'] or 'no reason'})"
     match state:
@@ -116,32 +126,19 @@ def judge(story: Story, was: Truth, full: Sequence[float] = ()) -> list[str]:
             broken.append(f"{told}, but it ended with {was.ends or 'nothing written'}")
         case State.TASK_FAILED if was.starts and (not was.ends or was.ends[0] == 0):
             broken.append(f"{told}, but it wrote {was.ends or 'no end'}")
-        case State.TASK_FAILED if not was.starts and not _soon_after(full, terminal["at"]):
+        case State.TASK_FAILED if not was.starts and not soon_after(full, terminal["at"]):
             broken.append(f"{told}, but it was never started: {terminal['message']}")
         case State.TASK_FAILED if was.ends and not _names(terminal["message"], was.ends[0]):
             broken.append(f"{told} with {terminal['message']!r}, but it ended with {was.ends[0]}")
         case State.TASK_KILLED if story.kind != "killed":
             broken.append(f"{told}, but nobody killed it")
+        case State.TASK_KILLED if was.ends:
+            broken.append(f"{told}, but it ended with {was.ends}")
         case _ if state in NEVER_RAN and was.starts:
             broken.append(f"{told}, but it ran, and wrote {was.ends or 'no end'}")
         case State.TASK_LOST | State.TASK_GONE_BY_OPERATOR | State.TASK_ERROR:
             broken.append(f"{told}, which nothing in this run brings about")
     return broken
-
-
-def _soon_after(instants: Iterable[float], at: float) -> bool:
-    """Is `at` so close behind one of them that it may come of it?"""
-    return any(0 <= at - instant <= DISK_S for instant in instants)
-
-
-def ended(member: str, status: int, at: float, full: Sequence[float]) -> list[str]:
-    """One that ended by itself. `full` is when its disk was filled."""
-    kind = member.partition("-")[0]
-    if kind == "zookeeper" or (kind == "master" and status in MASTER_ENDS):
-        return []
-    if status > 0 and _soon_after(full, at):
-        return []
-    return [f"{member} ended by itself with status {status}"]
 
 
 def _names(message: str, status: int) -> bool:
@@ -150,7 +147,7 @@ def _names(message: str, status: int) -> bool:
     return any(word in message for word in wanted)
 
 
-def _order(story: Story) -> list[str]:
+def _order(story: Story, ran: bool) -> list[str]:
     """What the agent told came in order, all of it, and nothing after the end."""
     reliable = [u for u in story.updates if u["uuid"]]
     states = [State(u["state"]) for u in reliable]
@@ -160,9 +157,14 @@ def _order(story: Story) -> list[str]:
         broken.append(f"{story.task}: updates out of order: {[s.value for s in states]}")
     if sum(map(is_terminal, states)) > 1:
         broken.append(f"{story.task} ended more than once: {[s.value for s in states]}")
-    last = State(reliable[-1]["state"]) if reliable else None
-    if last is State.TASK_FINISHED and State.TASK_RUNNING not in states:
-        broken.append(f"{story.task} finished, but that it ran was never told")
+    if story.stale:
+        broken.append(f"{story.task} was told {story.stale} again after a later state")
+    # The executor's own updates are one stream: an end in it has all that was before it.
+    own = [State(u["state"]) for u in reliable if u["source"] == "SOURCE_EXECUTOR"]
+    if own and is_terminal(own[-1]) and ran:
+        lost = [s.value for s in (State.TASK_STARTING, State.TASK_RUNNING) if s not in own]
+        if lost:
+            broken.append(f"{story.task} ended {own[-1].value}, but {lost} was never told")
     # A question may be answered with the end before the agent's own word of it comes.
     ended = next((u for u in story.updates if is_terminal(State(u["state"]))), None)
     if ended is not None:
@@ -170,51 +172,4 @@ def _order(story: Story) -> list[str]:
         late = [u["state"] for u in after if u["uuid"] or not is_terminal(State(u["state"]))]
         if any(state != ended["state"] for state in late):
             broken.append(f"{story.task} was {ended['state']} ({ended['reason']}), and then {late}")
-    return broken
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A daemon at an instant: resident memory and descriptors."""
-
-    member: str
-    at: float
-    rss_mb: float
-    fds: int
-
-
-def growth(samples: Sequence[Sample]) -> tuple[list[str], list[str]]:
-    """Lines for the report, and the sentences on those that grew: first third against last."""
-    lines, broken = [], []
-    for member in sorted({sample.member for sample in samples}):
-        own = [sample for sample in samples if sample.member == member]
-        begin, end = own[0].at, own[-1].at
-        first = [s for s in own if s.at <= begin + (end - begin) / 3]
-        last = [s for s in own if s.at >= end - (end - begin) / 3]
-        rss = [_median([s.rss_mb for s in part]) for part in (first, last)]
-        fds = [_median([float(s.fds) for s in part]) for part in (first, last)]
-        line = (
-            f"{member}: {rss[0]:.0f} -> {rss[1]:.0f} MB, {fds[0]:.0f} -> {fds[1]:.0f} descriptors"
-        )
-        lines.append(line)
-        if rss[1] > rss[0] * GROWTH + GROWTH_MB or fds[1] > fds[0] + GROWTH_FDS:
-            broken.append(f"{line}: it grows")
-    return lines, broken
-
-
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
-def two_leaders(seen: Sequence[tuple[float, frozenset[str]]], at_most_s: float) -> list[str]:
-    """`seen`: when, and who said to lead. Two for longer than `at_most_s` are one too many."""
-    broken, since = [], None
-    for at, leaders in seen:
-        if len(leaders) < 2:
-            since = None
-        elif since is None:
-            since = at
-        elif at - since > at_most_s:
-            broken.append(f"{' and '.join(sorted(leaders))} both led for {at - since:.1f} s")
-            since = None
     return broken

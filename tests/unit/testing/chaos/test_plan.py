@@ -1,6 +1,6 @@
 """Faults from a seed."""
 
-from mesos_twisted.testing.chaos.plan import Fault, Kind, plan
+from mesos_twisted.testing.chaos.plan import ENDING, INSTANT, Fault, Kind, plan
 
 MEMBERS = {
     "zookeeper": ["zookeeper-1"],
@@ -23,6 +23,13 @@ def test_every_kind_comes_and_disks_are_agents_only() -> None:
     for fault in faults:
         assert fault.kind not in (Kind.FULL, Kind.SLOW) or fault.target == "agent-1"
         assert fault.target != fault.other
+
+
+def test_who_is_spared_suffers_all_but_an_end() -> None:
+    faults = plan(3, MEMBERS, 3600.0, session_s=3.0, spared=["agent-1"])
+    own = {fault.kind for fault in faults if fault.target == "agent-1"}
+    assert own == set(Kind) - ENDING
+    assert all(f.for_s > 0 for f in faults if f.kind not in INSTANT)
 
 
 def test_some_last_longer_than_a_session_and_some_shorter() -> None:

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 
 from mesos_twisted.testing.chaos import verdict
-from mesos_twisted.testing.chaos.verdict import Sample, Start, Story, Truth
+from mesos_twisted.testing.chaos.verdict import Start, Story, Truth
 
 RAN = Truth([Start(10, "99")], [0])
 
 
 def update(state: str, uuid: str = "", **fields: str) -> dict[str, Any]:
     record = {"what": "update", "task": "t", "state": f"TASK_{state}", "uuid": uuid}
-    return {**record, "reason": "", "message": "", "at": 100.0, **fields}
+    source = "SOURCE_EXECUTOR" if uuid else "SOURCE_MASTER"
+    return {**record, "source": source, "reason": "", "message": "", "at": 100.0, **fields}
 
 
 def told(*updates: dict[str, Any], kind: str = "zero") -> Story:
@@ -60,7 +61,10 @@ def test_true_stories(story: Story, was: Truth) -> None:
         (told(update("LOST")), Truth(), "nothing in this run brings about"),
         (told(FINE[1], FINE[0], FINE[2]), RAN, "out of order"),
         (told(*FINE, update("FAILED", "d")), RAN, "ended more than once"),
-        (told(FINE[0], FINE[2]), RAN, "that it ran was never told"),
+        (told(FINE[0], FINE[2]), RAN, "['TASK_RUNNING'] was never told"),
+        (told(*SHOT[1:]), Truth([Start(1, "2")], [-9]), "['TASK_STARTING'] was never told"),
+        (told(*FINE, FINE[0]), RAN, "was told ['TASK_STARTING'] again after a later state"),
+        (told(*FINE[:2], update("KILLED", "c"), kind="killed"), RAN, "but it ended with [0]"),
         (told(update("GONE"), *FINE), RAN, "and then"),
         (told(*FINE, update("RUNNING")), RAN, "and then"),
     ],
@@ -70,19 +74,10 @@ def test_lies(story: Story, was: Truth, sentence: str) -> None:
 
 
 def test_a_full_disk_is_a_reason() -> None:
-    """For a launch that fails and an agent that ends; for nothing else, and not for ever."""
+    """For a launch that fails, and not for ever."""
     failed = told(update("FAILED", "a", message="no room"))
     assert verdict.judge(failed, Truth(), [90.0]) == []
     assert verdict.judge(failed, Truth(), [10.0, 101.0]) != []
-    assert verdict.ended("agent-1", 1, 100.0, [90.0]) == []
-    for full, status in (([], 1), ([10.0], 1), ([90.0], -11), ([90.0], 0)):
-        assert verdict.ended("agent-1", status, 100.0, full)
-
-
-def test_a_master_may_end_when_it_leads_no_more() -> None:
-    assert verdict.ended("master-1", 1, 100.0, []) == []
-    assert verdict.ended("master-1", 2, 100.0, []) == ["master-1 ended by itself with status 2"]
-    assert verdict.ended("framework-1", 0, 100.0, [])
 
 
 def test_what_a_task_wrote() -> None:
@@ -98,19 +93,9 @@ def test_a_framework_is_not_refused_and_stays_the_same() -> None:
     assert "no" in verdict.errors("one", [{"what": "error", "message": "no"}])[0]
 
 
-def test_growth_is_from_the_first_third_to_the_last() -> None:
-    flat = [Sample("m", float(at), 60.0 + at % 3, 20) for at in range(30)]
-    lines, broken = verdict.growth(flat)
-    assert lines == ["m: 61 -> 61 MB, 20 -> 20 descriptors"] and not broken
-    leak = [Sample("m", float(at), 60.0, 20 + 3 * at) for at in range(30)]
-    assert "it grows" in verdict.growth(leak)[1][0]
-    fat = [Sample("m", float(at), 60.0 + 3 * at, 20) for at in range(30)]
-    assert "it grows" in verdict.growth(fat)[1][0]
-
-
-def test_two_may_lead_only_for_a_moment() -> None:
-    """One that slept says so until it has looked."""
-    both = frozenset({"a", "b"})
-    short = [(0.0, both), (1.0, frozenset({"b"})), (2.0, both)]
-    assert verdict.two_leaders(short, 3.0) == []
-    assert "a and b both led" in verdict.two_leaders([(t, both) for t in (0.0, 2.0, 4.0)], 3.0)[0]
+def test_only_what_was_launched_runs_and_is_told_of() -> None:
+    launch = {"what": "launch", "task": "t", "kind": "zero"}
+    assert verdict.strangers([launch, *FINE], ["t"]) == []
+    assert verdict.strangers([launch], ["t", "u"]) == ["u ran, and was never launched"]
+    assert "never launched" in verdict.strangers(FINE[:1], [])[0]
+    assert "taken" in verdict.strangers([launch, launch], [])[0]
