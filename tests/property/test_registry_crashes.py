@@ -2,7 +2,8 @@
 
 What was answered holds; what was not holds whole or not at all; nothing holds before what was asked
 earlier. For SQLite the points are the statements and opened files of a process, and every byte that
-had reached its log when the power failed; for ZooKeeper each transaction, before and after it.
+had reached its log when the power failed; for ZooKeeper each transaction, before and after it. Real
+servers, and masters that are processes, are in tests/system/test_registry_crashes_zookeeper.py.
 """
 
 from __future__ import annotations
@@ -21,23 +22,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.registry import sqlite_file
-from mesos_twisted.registry.memory import MemoryRegistry
-from mesos_twisted.registry.operations import (
-    AdmitAgent,
-    MarkGone,
-    MarkReachable,
-    MarkUnreachable,
-    RegistryOperation,
-    RemoveAgent,
-    Snapshot,
-    StoreWeights,
-    next_lead,
-)
 from mesos_twisted.registry.sqlite import SameThread, SqliteRegistry
 from mesos_twisted.registry.zookeeper import ZooKeeperRegistry
+from mesos_twisted.testing.registry_script import LATER, SCRIPT, STATES, held
 from mesos_twisted.testing.sim.clock import SimClock
 from mesos_twisted.testing.sim.net import SimNetwork
 from mesos_twisted.testing.sim.reactor import SimReactor
@@ -46,42 +34,6 @@ from mesos_twisted.testing.suites.registry import now
 from mesos_twisted.zookeeper import records as r
 from mesos_twisted.zookeeper.net.ensemble import Ensemble
 from mesos_twisted.zookeeper.url import ZkUrl
-
-
-def info(name: str) -> m.AgentInfo:
-    return m.AgentInfo(hostname=name, port=5051, id=m.AgentID(value=name))
-
-
-MASTER = m.MasterInfo(id="m1", ip=1, port=5050, hostname="h")
-#: Each is one write: what a master asks in its life.
-SCRIPT: tuple[tuple[RegistryOperation, ...], ...] = (
-    (next_lead(Snapshot(), MASTER),),
-    (AdmitAgent(info("a")), AdmitAgent(info("b"))),
-    (StoreWeights((("role", 2.0),)),),
-    (MarkUnreachable(AgentId("a"), 10.0), MarkUnreachable(AgentId("b"), 10.0)),
-    (MarkReachable(info("a")), AdmitAgent(info("c"))),
-    (MarkGone(AgentId("b"), 20.0), RemoveAgent(AgentId("c"))),
-)
-
-
-def held(found: Snapshot) -> tuple[object, ...]:
-    """What a master takes from it."""
-    agents = sorted(each.hostname for each in found.agents)
-    lists = (dict(found.unreachable), dict(found.gone), dict(found.weights))
-    return (agents, *lists, found.epoch, found.registry_id)
-
-
-def expected() -> list[tuple[object, ...]]:
-    """What holds after each number of writes."""
-    memory = MemoryRegistry()
-    states = [held(now(memory.load()))]
-    for operations in SCRIPT:
-        now(memory.apply(operations))
-        states.append(held(now(memory.load())))
-    return states
-
-
-STATES = expected()
 
 
 def test_every_write_changes_something() -> None:
@@ -93,7 +45,7 @@ def found_in(path: Path) -> int:
     """How many writes of the script a next master finds; it can write too."""
     registry = SqliteRegistry(str(path), SameThread())
     at = STATES.index(held(now(registry.load())))
-    now(registry.apply([AdmitAgent(info("later"))]))
+    now(registry.apply(LATER))
     now(registry.close())
     return at
 
@@ -243,7 +195,7 @@ def test_zookeeper_at_every_transaction(committed: bool) -> None:
         told, died = live_in(servers, die_at, committed)
         _, registry, _ = servers.master()
         found = STATES.index(held(servers.wait(registry.load())))
-        servers.wait(registry.apply([AdmitAgent(info("later"))]))
+        servers.wait(registry.apply(LATER))
         servers.wait(registry.close())
         assert found == told + (committed and died and die_at > 2), f"transaction {die_at}"
         seen.add(found)
