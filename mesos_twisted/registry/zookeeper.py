@@ -7,7 +7,7 @@ Writes are gathered while others are under way, and several are under way at a t
 
 An answer that was lost is not a failure: on the next connection the epoch and the version tell
 which writes happened; the others are sent again. Whatever else goes wrong fails this write and all
-later ones, and the master stops.
+later ones, and the master stops. It stops at once when the session ends: another may lead then.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mesos_twisted.registry.batch import Batcher
 from mesos_twisted.registry.layout import Nodes, Operation, base_nodes, check_meta, key_of
 from mesos_twisted.registry.operations import TABLES, RegistryOperation, Snapshot, snapshot
 from mesos_twisted.zookeeper import records as r
+from mesos_twisted.zookeeper.core.events import SessionState
 from mesos_twisted.zookeeper.errors import (
     AnswerError,
     ConnectionLostError,
@@ -87,12 +88,15 @@ class ZooKeeperRegistry:
         self._started = False
         self._recovering = False
         self.size_bytes = 0
+        #: Called once with a sentence when the session has ended by itself, before any write fails.
+        self.lost: Callable[[str], object] = lambda sentence: None
 
     # Loading
 
     def load(self) -> Deferred[Snapshot]:
         """From now on no master that led before can write."""
         self._started = True
+        self._client.listen(self._session_changed)
         self._client.start()
         return Deferred.fromCoroutine(self._load())
 
@@ -226,6 +230,13 @@ class ZooKeeperRegistry:
             self._closing = Deferred()
             self._shut_when_idle()
         return self._closing
+
+    def _session_changed(self, state: SessionState, why: str) -> None:
+        if state not in (SessionState.EXPIRED, SessionState.AUTH_FAILED):
+            return
+        if self._closing is None and self._failed is None:
+            self.lost(f"The session of the registry {self._path} in ZooKeeper has ended: {why}")
+            self._fail(UnavailableError(f"its session has ended: {why}"))
 
     def _send_next(self) -> None:
         while len(self._flying) < DEPTH and not self._recovering and self._failed is None:

@@ -58,7 +58,9 @@ class FairReactor(EPollReactor):
                 self.urgent.remove(transport)
             elif fd in self._reads:
                 # Nothing there is no error to a transport.
-                self._doReadOrWrite(transport, fd, EPOLLIN)
+                self._doReadOrWrite(  # type: ignore[no-untyped-call]  # Twisted's is untyped
+                    transport, fd, EPOLLIN
+                )
 
 
 def make_urgent(reactor: Any, transport: Any) -> None:
@@ -74,4 +76,4 @@ def install() -> None:
     """Install it, in a process that has none yet."""
     from twisted.internet.main import installReactor
 
-    installReactor(FairReactor())  # type: ignore[no-untyped-call]
+    installReactor(FairReactor())

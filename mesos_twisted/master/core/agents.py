@@ -298,6 +298,13 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
 def _marked(state: MasterState, what: Marking, now: float, out: list[Effect]) -> None:
     state.changing.pop(what.agent_id, None)
     state.unreachable[what.agent_id] = what.at
+    notify.log(
+        out,
+        "warn",
+        "Agent {agent_id} is marked unreachable: {why}",
+        agent_id=what.agent_id,
+        why=what.why,
+    )
     out.append(notify.count("master/slave_removals"))
     out.append(notify.count("master/slave_removals/reason_unhealthy"))
     agent = state.agents.get(what.agent_id)

@@ -41,14 +41,7 @@ def ask(state: MasterState, event: AgentGoneAsked, out: list[Effect]) -> None:
     agent = state.agents.get(agent_id)
     if agent is not None:
         liveness.suspend(state, agent, out)
-    notify.log(
-        out,
-        "warn",
-        "Agent {agent_id} is marked gone: asked for by {principal}",
-        agent_id=agent_id,
-        principal=event.principal,
-    )
-    what = Departing(agent_id, event.now)
+    what = Departing(agent_id, event.now, event.principal)
     state.changing[agent_id] = apply_registry(state, what, MarkGone(agent_id, event.now), out)
 
 
@@ -57,6 +50,13 @@ def gone(state: MasterState, what: Departing, now: float, out: list[Effect]) -> 
     agent_id = what.agent_id
     state.changing.pop(agent_id, None)
     state.gone[agent_id] = what.at
+    notify.log(
+        out,
+        "warn",
+        "Agent {agent_id} is marked gone: asked for by {principal}",
+        agent_id=agent_id,
+        principal=what.principal,
+    )
     agent = state.agents.get(agent_id)
     if agent is not None:
         if agent.link is not None:

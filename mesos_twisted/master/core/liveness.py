@@ -93,7 +93,6 @@ def mark_unreachable(
     agent = state.agents.get(agent_id)
     if agent is not None:
         suspend(state, agent, out)
-    notify.log(out, "warn", "Agent {agent_id} is marked unreachable", agent_id=agent_id)
     number = apply_registry(state, Marking(agent_id, now, why), MarkUnreachable(agent_id, now), out)
     state.changing[agent_id] = number
 

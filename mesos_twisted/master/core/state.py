@@ -318,10 +318,14 @@ class Removing:
 
 @dataclass(frozen=True, slots=True)
 class Departing:
-    """An agent (registered, recovered or unreachable) about to be gone for good."""
+    """An agent (registered, recovered or unreachable) about to be gone for good.
+
+    `principal` asked for it.
+    """
 
     agent_id: AgentId
     at: float
+    principal: str
 
 
 @dataclass(frozen=True, slots=True)

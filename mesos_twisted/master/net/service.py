@@ -245,6 +245,8 @@ class MasterService:
         self.links.accepting = False
         self.driver.start()
         self.upkeep.start()
+        if isinstance(self.registry, ZooKeeperRegistry):
+            self.registry.lost = self._deposed
         self._elector.start(self.state.info, self._led)
 
     def reload(self) -> bool:
@@ -290,7 +292,8 @@ class MasterService:
         led_before = self.leadership.is_us
         self.leadership.leader, self.leadership.is_us = leader, is_us
         if led_before and not is_us:
-            self._stop(1, "Another master leads; this one must start afresh.")
+            why = "The session in ZooKeeper by which this master led has ended"
+            self._deposed(why if leader is None else "Another master leads")
         elif is_us and not led_before:
             began = self.timers.seconds()
             loading = self.registry.load().addCallback(self._take_over)
@@ -300,6 +303,12 @@ class MasterService:
             loading.addErrback(self._not_recovered)
         elif not is_us:
             self._ready()
+
+    def _deposed(self, why: str) -> None:
+        """What was decided so far was right; nothing more is decided, answered or written."""
+        self.leadership.leader, self.leadership.is_us = None, False
+        self.driver.stop()
+        self._stop(1, f"{why}; this master must start afresh.")
 
     def _take_over(self, found: Snapshot) -> Deferred[tuple[Snapshot, Lead]]:
         """Nothing is served before the registry says that this master leads."""
@@ -319,6 +328,8 @@ class MasterService:
         self._stop(75, f"The registry was not read within {limit:g} s (--registry_fetch_timeout).")
 
     def _recovered(self, taken: tuple[Snapshot, Lead], began: float) -> None:
+        if self.driver.stopped:
+            return
         found, lead = taken
         took_ms = (self.timers.seconds() - began) * 1000.0
         self.metrics.gauge("registrar/state_fetch_ms", lambda: took_ms)
@@ -347,6 +358,8 @@ class MasterService:
         self._ready()
 
     def _not_recovered(self, failure: Failure) -> None:
+        if self.driver.stopped:
+            return
         self.log.error(
             "This master cannot lead without its registry: {why}", why=failure.getErrorMessage()
         )

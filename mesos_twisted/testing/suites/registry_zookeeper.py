@@ -283,6 +283,26 @@ class ZooKeeperRegistrySuite(EnsembleSuite, RegistrySuite):
                 self.wait(self.make(self.where, credentials=credentials).load())
         assert len(self.wait(self.make(self.where, credentials=ALICE).load()).agents) == 1
 
+    def test_a_session_that_ends_is_told_at_once(self) -> None:
+        """Not with the next write only; what waits fails after that. A closed one tells nothing."""
+        registry, told = self.loaded(), list[str]()
+        registry.lost = told.append
+        thief = self.world.client()
+        thief._session.session_id = registry._client._session.session_id
+        thief._session._password = registry._client._session._password
+        thief.start()
+        self.world.until(lambda: thief.state is SessionState.CONNECTED, "the session is shared")
+        self.wait(thief.close())
+        self.world.until(lambda: told, "the master is told")
+        assert len(told) == 1 and "has ended" in told[0]
+        with pytest.raises(UnavailableError, match="has ended"):
+            self.wait(registry.apply([AdmitAgent(agent("a"))]))
+        self.wait(registry.close())
+        other = self.loaded()
+        other.lost = told.append
+        self.wait(other.close())
+        assert len(told) == 1
+
     def test_a_master_without_a_session_writes_nothing(self) -> None:
         """An expired session ends the registry."""
         registry = self.loaded()

@@ -148,8 +148,11 @@ def test_pings_that_nobody_answers_make_an_agent_unreachable() -> None:
     made = world.fire("ping", "M-S0")
     operations = [one.operation for one in made if isinstance(one, ApplyRegistry)]
     assert operations == [effects.MarkUnreachable(AgentId("M-S0"), world.now)]
-    assert kinds(made) == []
+    assert kinds(made) == [] and not any(isinstance(one, effects.Log) for one in world.last)
     made = world.durable()
+    assert [one.format for one in world.last if isinstance(one, effects.Log)] == [
+        "Agent {agent_id} is marked unreachable: {why}"
+    ]
     assert events_to(made, framework.connection)[0].type is Kind.UPDATE
     assert kinds(made) == ["UPDATE", "RESCIND", "FAILURE", "FAILURE"]
     assert [one.type for one in events_to(made, bystander.connection)] == [Kind.FAILURE]

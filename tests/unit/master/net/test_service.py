@@ -7,6 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mesos_twisted.errors import UnavailableError
+from mesos_twisted.master.net import service
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId
@@ -64,8 +65,42 @@ def test_a_leader_that_is_not_one_any_more_stops(make: Make) -> None:
     elector = Follower()
     world = make(elector=elector)
     elector.changed(world.service.state.info, True)
+    assert world.request("GET", "/slaves").status == 200
     elector.changed(OTHER, False)
-    assert world.stopped[0][0] == 1
+    assert world.stopped == [(1, "Another master leads; this master must start afresh.")]
+    assert world.service.driver.stopped and world.request("GET", "/slaves").status == 503
+
+
+def test_a_leader_whose_session_ended_acts_no_more(make: Make) -> None:
+    """Nor one that was about to lead; one sentence says why."""
+    elector, registry = Follower(), Waiting()
+    world = make(elector=elector, registry=registry)
+    elector.changed(world.service.state.info, True)
+    elector.changed(None, False)
+    ((code, sentence),) = world.stopped
+    assert code == 1 and "session in ZooKeeper by which this master led has ended" in sentence
+    registry.loading.callback(Snapshot())
+    assert len(world.stopped) == 1 and not world.service.state.leading
+
+
+def test_a_leader_whose_registrys_session_ended_acts_no_more(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the next write, which may be long in coming."""
+    monkeypatch.setattr(service, "ZooKeeperRegistry", Sessions)
+    registry = Sessions()
+    world = make(registry=registry)
+    registry.lost("The session of the registry has ended: it was silent")
+    assert world.stopped[0][0] == 1 and "has ended: it was silent" in world.stopped[0][1]
+    assert world.service.driver.stopped and world.request("GET", "/slaves").status == 503
+
+
+class Sessions(MemoryRegistry):
+    """Tells, as the one in ZooKeeper does, when its session has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: Callable[[str], object] = lambda sentence: None
 
 
 class Waiting(MemoryRegistry):
