@@ -20,10 +20,8 @@ from mesos_twisted.containerizer.isolators.posix_mem import PosixMem
 from mesos_twisted.containerizer.isolators.posix_rlimits import PosixRlimits
 from mesos_twisted.containerizer.mesos import MesosContainerizer
 from mesos_twisted.containerizer.zygote.build import command
-from mesos_twisted.containerizer.zygote_client import (
-    Rusage,
-    ZygoteClient,
-)
+from mesos_twisted.containerizer.zygote_client import ZygoteClient
+from mesos_twisted.containerizer.zygote_messages import Rusage
 from mesos_twisted.errors import Problem
 
 ISOLATORS = DEFAULT_ISOLATION = (

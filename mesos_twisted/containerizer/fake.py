@@ -16,7 +16,7 @@ from mesos_twisted.containerizer.interfaces import IIsolator
 from mesos_twisted.containerizer.isolators.posix_cpu import PosixCpu
 from mesos_twisted.containerizer.isolators.posix_mem import PosixMem
 from mesos_twisted.containerizer.mesos import MesosContainerizer
-from mesos_twisted.containerizer.zygote_client import (
+from mesos_twisted.containerizer.zygote_messages import (
     Entry,
     ExitListener,
     LaunchFailedError,

@@ -26,12 +26,7 @@ from mesos_twisted.containerizer.core.container import (
     Usage,
 )
 from mesos_twisted.containerizer.core.launch_plan import Preparation
-from mesos_twisted.containerizer.zygote_client import (
-    Entry,
-    LaunchRequest,
-    Started,
-    TreeUsage,
-)
+from mesos_twisted.containerizer.zygote_messages import Entry, LaunchRequest, Started, TreeUsage
 
 
 class IContainerizer(Protocol):

@@ -34,7 +34,7 @@ from mesos_twisted.containerizer.core.lifecycle import ContainerEvent, Container
 from mesos_twisted.containerizer.core.termination import STATUS_LOST, explain
 from mesos_twisted.containerizer.interfaces import IIsolator, ILauncher
 from mesos_twisted.containerizer.users import identify as identify_on_host
-from mesos_twisted.containerizer.zygote_client import Entry, LaunchRequest, Rusage
+from mesos_twisted.containerizer.zygote_messages import Entry, LaunchRequest, Rusage
 from mesos_twisted.errors import MesosError, Problem, RefusedError
 
 _log = Logger()

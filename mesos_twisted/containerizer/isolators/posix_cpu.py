@@ -6,16 +6,11 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 
-from mesos_twisted.containerizer.core.container import (
-    ContainerConfig,
-    ContainerId,
-    Limits,
-    Usage,
-)
+from mesos_twisted.containerizer.core.container import ContainerConfig, ContainerId, Limits, Usage
 from mesos_twisted.containerizer.core.launch_plan import NOTHING, Preparation
 from mesos_twisted.containerizer.interfaces import ILauncher
 from mesos_twisted.containerizer.isolators.base import Isolator
-from mesos_twisted.containerizer.zygote_client import TreeUsage
+from mesos_twisted.containerizer.zygote_messages import TreeUsage
 
 
 class PosixCpu(Isolator):

@@ -26,7 +26,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mesos_twisted.containerizer.core.container import Scope
-from mesos_twisted.containerizer.zygote_client import (
+from mesos_twisted.containerizer.zygote_messages import (
     Entry,
     ExitListener,
     LaunchFailedError,

@@ -20,12 +20,8 @@ from mesos_twisted.containerizer.core.container import ContainerConfig, Containe
 from mesos_twisted.containerizer.interfaces import IContainerizer
 from mesos_twisted.containerizer.mesos import MesosContainerizer
 from mesos_twisted.containerizer.zygote.build import build, command
-from mesos_twisted.containerizer.zygote_client import (
-    LaunchFailedError,
-    LaunchRequest,
-    Rusage,
-    ZygoteClient,
-)
+from mesos_twisted.containerizer.zygote_client import ZygoteClient
+from mesos_twisted.containerizer.zygote_messages import LaunchFailedError, LaunchRequest, Rusage
 from mesos_twisted.errors import MalformedError, Problem, UnavailableError
 from mesos_twisted.testing.suites.containerizer import SLEEP, A, ContainerizerSuite
 

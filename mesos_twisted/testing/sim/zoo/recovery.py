@@ -10,7 +10,7 @@ from mesos_twisted.agent.core.restore import Read, read_rows
 from mesos_twisted.agent.core.state import AgentState
 from mesos_twisted.containerizer.core.container import ContainerConfig, ContainerId, Recovered
 from mesos_twisted.containerizer.mesos import MesosContainerizer
-from mesos_twisted.containerizer.zygote_client import Entry
+from mesos_twisted.containerizer.zygote_messages import Entry
 from mesos_twisted.errors import BugError, UnavailableError
 from mesos_twisted.testing.sim.zoo.planted import PlantedBug, swap
 

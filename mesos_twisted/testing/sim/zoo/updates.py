@@ -10,7 +10,7 @@ from mesos_twisted.containerizer.core.container import ContainerId
 from mesos_twisted.containerizer.core.lifecycle import ContainerState
 from mesos_twisted.containerizer.core.termination import STATUS_LOST
 from mesos_twisted.containerizer.mesos import MesosContainerizer
-from mesos_twisted.containerizer.zygote_client import Rusage
+from mesos_twisted.containerizer.zygote_messages import Rusage
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core import notify, reconcile
 from mesos_twisted.master.core import state as master

@@ -10,7 +10,7 @@ import pytest
 from mesos_twisted.agent.core import updates
 from mesos_twisted.agent.core.decide import decide
 from mesos_twisted.agent.core.state import AgentState
-from mesos_twisted.containerizer.zygote_client import LaunchRequest
+from mesos_twisted.containerizer.zygote_messages import LaunchRequest
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import TaskId
 from mesos_twisted.testing.sim import auditor_agents

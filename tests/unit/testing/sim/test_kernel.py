@@ -16,7 +16,7 @@ from mesos_twisted.containerizer.interfaces import IContainerizer
 from mesos_twisted.containerizer.isolators.posix_cpu import PosixCpu
 from mesos_twisted.containerizer.isolators.posix_mem import PosixMem
 from mesos_twisted.containerizer.mesos import MesosContainerizer
-from mesos_twisted.containerizer.zygote_client import LaunchRequest
+from mesos_twisted.containerizer.zygote_messages import LaunchRequest
 from mesos_twisted.errors import UnavailableError
 from mesos_twisted.testing.sim.kernel import Fate, SimKernel, SimLauncher, fate_of
 from mesos_twisted.testing.suites.containerizer import ContainerizerSuite
