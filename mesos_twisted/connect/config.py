@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mesos_twisted.config import BOOL, BYTES, DURATION, NAMES, PATH, TEXT, choice, flag
+from mesos_twisted.config import BOOL, BYTES, DURATION, NAMES, PATH, TEXT, Kind, choice, flag
+from mesos_twisted.zookeeper.url import parse_zk_url, without_credentials
+
+
+def _zk(text: str) -> str:
+    parse_zk_url(text)
+    return text
+
+
+#: Shown without the credentials.
+_ZK: Kind[str] = Kind("zk", _zk, without_credentials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +25,15 @@ class ConnectConfig:
         NAMES, (), "the masters as host:port[,host:port], or zk://host:port,…/path"
     )
     zk_tls: bool = flag(BOOL, False, "speak TLS with ZooKeeper, by the connector's certificate")
+    announce: str | None = flag(
+        _ZK,
+        None,
+        "be found by clients that look for masters in ZooKeeper: zk://[user:password@]host:port,…"
+        "/path, another path than the masters' own",
+    )
+    zk_acl: str | None = flag(
+        TEXT, None, "who may write what is announced: scheme:identity;… (unset: its maker)"
+    )
     agent: str | None = flag(TEXT, None, "one agent as host:port, instead of the masters")
     listen: tuple[str, ...] = flag(
         NAMES,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mesos_twisted.clock import Timer, Timers, backoff
@@ -27,10 +27,10 @@ from mesos_twisted.election.membership import (
     members,
     same_master,
 )
+from mesos_twisted.election.sessions import Connect, Sessions
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.zookeeper import records as r
-from mesos_twisted.zookeeper.core.events import SessionState
 from mesos_twisted.zookeeper.errors import (
     AnswerError,
     ConnectionLostError,
@@ -40,8 +40,6 @@ from mesos_twisted.zookeeper.errors import (
 from mesos_twisted.zookeeper.net.client import ZooKeeperClient
 from mesos_twisted.zookeeper.net.paths import make_path
 
-#: Makes a client that is not started: one session.
-Connect: TypeAlias = Callable[[], ZooKeeperClient]
 #: Hears of each look: the names below the path, the leading member if any, and its node's data.
 Seen: TypeAlias = Callable[[Sequence[str], Member | None, bytes], object]
 
@@ -137,57 +135,13 @@ class _Look:
             self._seen(names, member, data)
 
 
-class _Sessions:
-    """One session after the other, until `stop`.
-
-    `ended()` is called when one has ended, and then, soon, `begin()` if there is to be another.
-    """
-
-    def __init__(
-        self,
-        connect: Connect,
-        timers: Timers,
-        ended: Callable[[], object],
-        begin: Callable[[], object],
-    ) -> None:
-        self.client: ZooKeeperClient | None = None
-        self._connect = connect
-        self._timers = timers
-        self._tell_ended = ended
-        self._begin = begin
-
-    def make(self) -> ZooKeeperClient:
-        """A new session, started."""
-        self.client = client = self._connect()
-        client.listen(lambda state, why: self._changed(client, state))
-        client.start()
-        return client
-
-    def _changed(self, client: ZooKeeperClient, state: SessionState) -> None:
-        if client is not self.client:
-            return
-        if state is SessionState.EXPIRED:
-            self._tell_ended()
-            self._begin()
-        elif state is SessionState.AUTH_FAILED:
-            _log.error("ZooKeeper refuses our credentials; look at the user and password of --zk")
-            self._tell_ended()
-            self._timers.after(_AGAIN_CAP_S, self._begin)
-
-    def stop(self) -> Deferred[None]:
-        """Fires when the session has ended."""
-        client, self.client = self.client, None
-        self._timers.cancel_all()
-        return succeed(None) if client is None else client.close()
-
-
 class ZooKeeperDetector:
     """Tells who leads, to those who never will. Passes as a `Detector`."""
 
     def __init__(self, connect: Connect, path: str, timers: Timers) -> None:
         self._path = path
         self._timers = timers
-        self._sessions = _Sessions(connect, timers, self._ended, self._begin)
+        self._sessions = Sessions(connect, timers, self._ended, self._begin)
         self._look: _Look | None = None
         self._known: m.MasterInfo | None = None
         self._changed: Callable[[m.MasterInfo | None], None] = lambda info: None
@@ -232,7 +186,7 @@ class ZooKeeperElector:
         self._path = path
         self._acl = acl
         self._timers = timers
-        self._sessions = _Sessions(connect, timers, self._ended, self._begin)
+        self._sessions = Sessions(connect, timers, self._ended, self._begin)
         self._look: _Look | None = None
         self._candidate: m.MasterInfo | None = None
         self._own: str | None = None

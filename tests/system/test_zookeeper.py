@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mesos_twisted.testing.suites.announcer import AnnouncerSuite
 from mesos_twisted.testing.suites.election import ElectionSuite
 from mesos_twisted.testing.suites.registry_zookeeper import ZooKeeperRegistrySuite
 from mesos_twisted.testing.suites.zookeeper import ZooKeeperSuite
@@ -48,6 +49,10 @@ class TestRealZooKeeper(ZooKeeperSuite):
 
 class TestRealElection(ElectionSuite):
     """Elections in Debian's servers keep the suite's promises."""
+
+
+class TestRealAnnouncer(AnnouncerSuite):
+    """Announcements in Debian's servers keep the suite's promises."""
 
 
 class TestRealRegistry(ZooKeeperRegistrySuite):

@@ -11,7 +11,8 @@ import pytest
 
 from mesos_twisted.config import load
 from mesos_twisted.connect.config import ConnectConfig
-from mesos_twisted.connect.main import allowed_users, check, start
+from mesos_twisted.connect.main import start
+from mesos_twisted.connect.settings import allowed_users, check
 from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.security.net import authority
 
@@ -26,6 +27,25 @@ from mesos_twisted.security.net import authority
         ({"tls_ca_file": "x", "agent": "a"}, "--agent=a is not an address"),
         ({"tls_ca_file": "x", "agent": "a:1", "listen": ()}, "--listen is empty"),
         ({"tls_ca_file": "x", "agent": "a:1", "listen": ("10.1.1.1:1",)}, "loopback only"),
+        ({"tls_ca_file": "x", "master": ("a:1",), "zk_acl": "x:y"}, "--zk_acl needs --announce"),
+        ({"tls_ca_file": "x", "agent": "a:1", "announce": "zk://a:1/x"}, "needs --master"),
+        (
+            {"tls_ca_file": "x", "master": ("a:1",), "announce": "zk://a:1/x", "zk_acl": "y"},
+            "Bad value for --zk_acl",
+        ),
+        (
+            {
+                "tls_ca_file": "x",
+                "master": ("a:1",),
+                "announce": "zk://a:1/x",
+                "listen": ("unix:/x",),
+            },
+            "IPv4 loopback",
+        ),
+        (
+            {"tls_ca_file": "x", "master": ("zk://a:1/x",), "announce": "zk://a:1/x"},
+            "where the masters contend",
+        ),
         ({"tls_ca_file": "x", "agent": "a:1", "allow_uid": ("no such",)}, "no such user"),
     ],
 )

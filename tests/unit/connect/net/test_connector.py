@@ -12,7 +12,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from mesos_twisted.connect.config import ConnectConfig
-from mesos_twisted.connect.main import Connector
+from mesos_twisted.connect.net.connector import Connector
 from mesos_twisted.protocol.recordio import encode
 from mesos_twisted.security.core.principal import Role
 from mesos_twisted.security.net import authority
@@ -294,7 +294,7 @@ class ConnectorTests(TestCase):
         for deferred in sent:
             answer = yield deferred
             assert answer.status == 202
-        assert [request.body for request in self.master.requests] == [b"0", b"1", b"2"]
+        assert sorted(request.body for request in self.master.requests) == [b"0", b"1", b"2"]
         assert connector._upstream._waiting.requests == 0
 
     @inlineCallbacks

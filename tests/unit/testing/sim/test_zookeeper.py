@@ -17,6 +17,7 @@ from mesos_twisted.testing.sim.net import Profile, SimNetwork
 from mesos_twisted.testing.sim.reactor import SimReactor
 from mesos_twisted.testing.sim.tls import SimAuthority, SimContexts
 from mesos_twisted.testing.sim.zookeeper import SimZooKeeper
+from mesos_twisted.testing.suites.announcer import AnnouncerSuite
 from mesos_twisted.testing.suites.election import ElectionSuite
 from mesos_twisted.testing.suites.registry_zookeeper import ZooKeeperRegistrySuite
 from mesos_twisted.testing.suites.zookeeper import ZooKeeperSuite
@@ -116,6 +117,10 @@ class TestSimZooKeeper(ZooKeeperSuite):
 
 class TestSimElection(ElectionSuite):
     """Elections in the simulated servers keep the suite's promises."""
+
+
+class TestSimAnnouncer(AnnouncerSuite):
+    """Announcements in the simulated servers keep the suite's promises."""
 
 
 class TestSimRegistry(ZooKeeperRegistrySuite):
