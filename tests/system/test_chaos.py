@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mesos_twisted.testing.chaos import sessions
 from mesos_twisted.testing.failover import Failover
+from mesos_twisted.testing.zookeeper import RealEnsemble, RealWorld
+from mesos_twisted.zookeeper.core.events import SessionState
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 CHAOS = [sys.executable, "-m", "mesos_twisted.testing.chaos"]
@@ -38,6 +41,7 @@ def test_a_cluster_under_faults_keeps_its_promises() -> None:
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every promise was held" in done.stdout
+    assert "0 x kill -9" not in done.stdout and "0 x SIGSTOP" not in done.stdout
 
 
 def test_the_plan_is_shown_without_a_cluster() -> None:
@@ -47,6 +51,33 @@ def test_the_plan_is_shown_without_a_cluster() -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 40
     assert "kill -9" in done.stdout and "full disk" in done.stdout
+
+
+def test_the_run_sees_and_ends_sessions_by_itself(tmp_path: Path) -> None:
+    """Of a real server, which says nothing while it is stopped."""
+    ensemble = RealEnsemble.start(tmp_path)
+    world = RealWorld(ensemble)
+    (server,) = ensemble.servers
+    try:
+        assert sessions.commits(ensemble, server)
+        assert sessions.mode(ensemble, server) == "standalone"
+        client = world.client()
+        states: list[SessionState] = []
+        client.listen(lambda state, *_: states.append(state))
+        client.start()
+        world.until(lambda: SessionState.CONNECTED in states, "it is connected")
+        ((address, session),) = sessions.sessions(ensemble, server)
+        assert address == "127.0.0.1"
+        assert not sessions.end(ensemble, server, session + 1)
+        assert sessions.end(ensemble, server, session)
+        assert not sessions.end(ensemble, server, session), "it is over"
+        world.until(lambda: SessionState.EXPIRED in states, "the client hears of it")
+        world.close()
+        ensemble.pause(server)
+        assert not sessions.commits(ensemble, server)
+        ensemble.resume(server)
+    finally:
+        ensemble.stop()
 
 
 @pytest.fixture
