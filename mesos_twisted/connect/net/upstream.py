@@ -155,7 +155,8 @@ class LeaderUpstream:
             stream.close()
 
     def _keep(self, stream: ClientStream) -> None:
-        self._open[stream] = self._said
+        # Another may have answered than the one that was said to lead: the next look tells.
+        self._open[stream] = self._said if self._leader.leader == self._said else None
         stream.on_closed(lambda reason: self._closed(stream))
 
     def _closed(self, stream: ClientStream) -> None:
