@@ -1,6 +1,6 @@
 """HTTP/1.1 as the rest of the package sees it: the server, its values and its limits."""
 
-from mesos_twisted.transport.http1_connection import Handler, HttpConnection, Result
+from mesos_twisted.transport.http1_connection import Handler, HttpConnection
 from mesos_twisted.transport.http1_server import HttpServer
 from mesos_twisted.transport.messages import (
     ChunkedBody,
@@ -8,6 +8,7 @@ from mesos_twisted.transport.messages import (
     Peer,
     Request,
     Response,
+    Result,
     StreamResponse,
     text_response,
 )

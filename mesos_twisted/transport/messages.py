@@ -159,3 +159,6 @@ class ResponseHead:
     reason: str
     headers: dict[str, str] = field(default_factory=dict)
     http10: bool = False
+
+
+Result = Response | StreamResponse | ChunkedBody
