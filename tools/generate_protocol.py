@@ -142,6 +142,8 @@ def render_messages(items: list[Message | Enum]) -> str:
         lines.append("")
         if isinstance(item, Enum):
             lines.append(f"class {item.name}(enum.Enum):")
+            # Members are singletons: their identity is as good a hash as their name, and C's.
+            lines += ["    __hash__ = object.__hash__", ""]
             lines += [f'    {name} = "{name}"' for _, name in item.values]
         else:
             lines.append(

@@ -292,12 +292,19 @@ class Resources:
 
     def allocate(self, role: str) -> Resources:
         """The same, allocated to `role`."""
+        amounts = {key.allocated(role): amount for key, amount in self._amounts.items()}
+        if len(amounts) == len(self._amounts):
+            return Resources(amounts)
+        # Of two roles before: what has one key now is added up.
         return self._rekeyed({key: key.allocated(role) for key in self._amounts})
 
     def unallocate(self) -> Resources:
         """The same, allocated to nobody."""
         if not self.traits & ALLOCATED:
             return self
+        amounts = {key.unallocated(): amount for key, amount in self._amounts.items()}
+        if len(amounts) == len(self._amounts):
+            return Resources(amounts)
         return self._rekeyed({key: key.unallocated() for key in self._amounts})
 
     def to_unreserved(self) -> Resources:

@@ -38,6 +38,11 @@ __all__ = [
     "parse_url",
 ]
 
+#: Origin, the lines before Content-Length, those after it, and the request in words.
+_Head = tuple[Origin, bytes, bytes, str]
+#: Heads of requests that a client remembers.
+_HEADS = 32
+
 _URL = re.compile(
     r"(https?)://(?:\[([0-9A-Fa-f:.]+)\]|([^\s/:?#\[\]@]+))(?::([0-9]{1,5}))?([/?][\x21-\x7e]*)?"
 )
@@ -190,6 +195,8 @@ class HttpClient:
         self._vet = vet
         self._timers = Timers(reactor)
         self._pools: dict[Origin, Pool] = {}
+        # A client asks the same again and again: heads as they were last made.
+        self._heads: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Head] = {}
 
     def request(
         self,
@@ -238,14 +245,28 @@ class HttpClient:
     def _prepare(
         self, method: str, url: str, headers: Headers, body: bytes
     ) -> tuple[Origin, bytes, str]:
+        key = (method, url, tuple(headers))
+        known = self._heads.get(key)
+        if known is None:
+            known = self._head(method, url, headers)
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[key] = known
+        origin, lines, rest, what = known
+        if body or method not in ("GET", "HEAD"):
+            wire = b"%bContent-Length: %d\r\n%b%b" % (lines, len(body), rest, body)
+        else:
+            wire = lines + rest
+        return origin, wire, what
+
+    def _head(self, method: str, url: str, headers: Headers) -> _Head:
+        """What requests of one kind have in common."""
         origin, target = parse_url(url)
         if origin.secure and self._contexts is None:
             raise MalformedError(f"{url} needs TLS, and this client was given no certificates")
         lines = f"{method} {target} HTTP/1.1\r\nHost: {origin}\r\n".encode()
-        if body or method not in ("GET", "HEAD"):
-            lines += b"Content-Length: %d\r\n" % len(body)
-        path = target.partition("?")[0]
-        return origin, lines + render_headers(headers) + b"\r\n" + body, f"{method} {origin}{path}"
+        what = f"{method} {origin}{target.partition('?')[0]}"
+        return origin, lines, render_headers(headers) + b"\r\n", what
 
     def _submit(self, origin: Origin, exchange: _Whole | _Stream, timeout_s: float) -> None:
         pool = self._pools.get(origin)

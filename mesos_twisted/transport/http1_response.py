@@ -43,6 +43,8 @@ class ResponseParser:
         "_expected",
         "_head_bytes",
         "_is_head",
+        "_last_head",
+        "_last_parsed",
         "_left",
         "_searched",
     )
@@ -56,6 +58,9 @@ class ResponseParser:
         self._left: int | None = None  # body bytes to come; None: the head is not complete
         self._chunks: ChunkedDecoder | None = None
         self._end = End.REUSABLE
+        # Servers repeat their heads within a second; one that is equal is not parsed again.
+        self._last_head = b""
+        self._last_parsed: tuple[ResponseHead, int | None, bool] | None = None
 
     def expect(self, is_head: bool) -> None:
         """A request was sent; `is_head` says that its answer has no body."""
@@ -116,21 +121,26 @@ class ResponseParser:
             self._searched = max(0, size - 3)
             return -1
         self._searched = 0
-        status_line, *lines = bytes(source[position:stop]).decode("latin-1").split("\r\n")
-        match = _STATUS_LINE.fullmatch(status_line)
-        if match is None:
-            raise HeadError(502, "The answer is not HTTP/1.1")
-        status = int(match[2])
-        if status < 200:
-            return stop + 4  # an interim answer; the real one follows
-        headers = parse_headers(lines, 200)
-        http10 = match[1] == "0"
-        length = body_length(headers, http10)
-        reusable = keeps_alive(headers, http10) and length is not None
-        self._end = End.REUSABLE if reusable else End.CLOSING
-        parts.append(ResponseHead(status, match[3] or "", headers, http10))
-        if self._is_head or status in (204, 304):
-            self._end = End.REUSABLE if keeps_alive(headers, http10) else End.CLOSING
+        raw = bytes(source[position:stop])
+        if raw == self._last_head and self._last_parsed is not None:
+            known, length, keeps = self._last_parsed
+            # Its reader may keep it, and change its headers.
+            head = ResponseHead(known.status, known.reason, dict(known.headers), known.http10)
+        else:
+            parsed = self._parse(raw)
+            if parsed is None:
+                return stop + 4  # an interim answer; the real one follows
+            head, length, keeps = parsed
+            self._last_head = raw
+            self._last_parsed = (
+                ResponseHead(head.status, head.reason, dict(head.headers), head.http10),
+                length,
+                keeps,
+            )
+        self._end = End.REUSABLE if keeps and length is not None else End.CLOSING
+        parts.append(head)
+        if self._is_head or head.status in (204, 304):
+            self._end = End.REUSABLE if keeps else End.CLOSING
             self._finish(parts)
         elif length == CHUNKED:
             self._chunks = ChunkedDecoder(self._head_bytes)
@@ -141,6 +151,21 @@ class ResponseParser:
             # Without a length the body lasts until the connection ends.
             self._left = CHUNKED if length is None else length
         return stop + 4
+
+    def _parse(self, raw: bytes) -> tuple[ResponseHead, int | None, bool] | None:
+        """Head, length of the body, and whether the connection lives on; None: interim."""
+        status_line, *lines = raw.decode("latin-1").split("\r\n")
+        match = _STATUS_LINE.fullmatch(status_line)
+        if match is None:
+            raise HeadError(502, "The answer is not HTTP/1.1")
+        status = int(match[2])
+        if status < 200:
+            return None
+        headers = parse_headers(lines, 200)
+        http10 = match[1] == "0"
+        length = body_length(headers, http10)
+        head = ResponseHead(status, match[3] or "", headers, http10)
+        return head, length, keeps_alive(headers, http10)
 
     def _finish(self, parts: list[Part]) -> None:
         parts.append(self._end)

@@ -12,6 +12,8 @@ from mesos_twisted.agent.core.state import (
     Phase,
 )
 from mesos_twisted.errors import BugError
+from mesos_twisted.protocol.generated.messages import TaskState
+from mesos_twisted.protocol.ids import FrameworkId, TaskId
 from mesos_twisted.protocol.states import TERMINAL
 
 
@@ -55,27 +57,28 @@ def _framework(state: AgentState, framework: Framework, found: list[str]) -> Non
 def _executor(
     state: AgentState, framework: Framework, executor: Executor, found: list[str]
 ) -> None:
-    name = f"Executor {executor.id} of framework {framework.id}"
-    live = list(executor.live)
-    over = executor.state is ExecutorState.TERMINATED
-    if over and (live or executor.containers):
-        found.append(f"{name} is over but has live tasks or containers")
-    if over and not executor.tasks:
-        found.append(f"{name} is over and owes nothing, but was not removed")
-    if executor.kind is ExecutorKind.CUSTOM and not over:
-        if executor.container_id not in state.containers:
-            found.append(f"{name} has no container and is not over")
+    custom = executor.kind is ExecutorKind.CUSTOM
+    live = False
     for task_id, task in executor.tasks.items():
-        if task.id != task_id or framework.tasks.get(task_id) is not task:
+        if task.info.task_id.value != task_id or framework.tasks.get(task_id) is not task:
             found.append(f"Task {task.id} is not filed as itself")
-        if not task.ended and executor.kind is not ExecutorKind.CUSTOM:
-            if task.container_id not in state.containers:
+        if task.state not in TERMINAL:
+            live = True
+            if not custom and task.container_id not in state.containers:
                 found.append(f"Task {task.id} is live without a container")
-        if task.ended and not framework.terminating:
-            if (framework.id, task_id) not in state.streams:
-                found.append(f"Task {task.id} ended, and nothing says so to its scheduler")
+        elif not framework.terminating and (framework.id, task_id) not in state.streams:
+            found.append(f"Task {task.id} ended, and nothing says so to its scheduler")
         if task.statuses and task.statuses[-1].state is not task.state:
             found.append(f"Task {task.id} shows another state than it is in")
+    if executor.state is ExecutorState.TERMINATED:
+        name = f"Executor {executor.id} of framework {framework.id}"
+        if live or executor.containers:
+            found.append(f"{name} is over but has live tasks or containers")
+        if not executor.tasks:
+            found.append(f"{name} is over and owes nothing, but was not removed")
+    elif custom and executor.container_id not in state.containers:
+        name = f"Executor {executor.id} of framework {framework.id}"
+        found.append(f"{name} has no container and is not over")
 
 
 def _containers(state: AgentState, found: list[str]) -> None:
@@ -94,15 +97,20 @@ def _containers(state: AgentState, found: list[str]) -> None:
 
 
 def _streams(state: AgentState, found: list[str]) -> None:
-    for (framework_id, task_id), stream in state.streams.items():
-        name = f"The update stream of task {task_id} of framework {framework_id}"
-        for status in list(stream.pending)[:-1]:
-            if status.state in TERMINAL:
-                found.append(f"{name} goes on after a terminal update")
-        if any(status.uuid is None for status in stream.pending):
-            found.append(f"{name} has an update without uuid")
-        task = state.task(framework_id, task_id)
-        if task is not None and stream.pending and stream.pending[-1].state is not task.state:
-            found.append(f"{name} does not end in the task's state")
-        if task is None and not stream.pending:
-            found.append(f"{name} has no task and owes nothing")
+    for key, stream in state.streams.items():
+        last: TaskState | None = None
+        for status in stream.pending:
+            if last is not None and last in TERMINAL:
+                found.append(f"{_named(key)} goes on after a terminal update")
+            last = status.state
+            if status.uuid is None:
+                found.append(f"{_named(key)} has an update without uuid")
+        task = state.task(*key)
+        if task is not None and last is not None and last is not task.state:
+            found.append(f"{_named(key)} does not end in the task's state")
+        if task is None and last is None:
+            found.append(f"{_named(key)} has no task and owes nothing")
+
+
+def _named(key: tuple[FrameworkId, TaskId]) -> str:
+    return f"The update stream of task {key[1]} of framework {key[0]}"

@@ -16,84 +16,83 @@ def check(state: MasterState) -> None:
         _check_framework(state, framework)
     _check_connections(state)
     for offer_id, offer in state.offers.items():
-        _say(
+        if not (
             state.frameworks[offer.framework_id].offers.get(offer_id) is offer
-            and state.agents[offer.agent_id].offers.get(offer_id) is offer,
-            f"offer {offer_id} is not in both indexes",
-        )
+            and state.agents[offer.agent_id].offers.get(offer_id) is offer
+        ):
+            raise _disagree(f"offer {offer_id} is not in both indexes")
     offered = sum(len(one.offers) for one in state.frameworks.values())
-    _say(offered == len(state.offers), "a framework has an offer that nobody else knows")
+    if offered != len(state.offers):
+        raise _disagree("a framework has an offer that nobody else knows")
     offered = sum(len(one.offers) for one in state.agents.values())
-    _say(offered == len(state.offers), "an agent has an offer that nobody else knows")
+    if offered != len(state.offers):
+        raise _disagree("an agent has an offer that nobody else knows")
     _check_agent_tables(state)
 
 
-def _say(truth: bool, otherwise: str) -> None:
-    if not truth:
-        raise BugError(f"The master's tables disagree: {otherwise}.")
+def _disagree(how: str) -> BugError:
+    return BugError(f"The master's tables disagree: {how}.")
 
 
 def _check_agent_tables(state: MasterState) -> None:
     tables = [set(state.agents), set(state.recovered), set(state.unreachable), set(state.gone)]
-    _say(state.alone.keys() <= state.recovered.keys(), "an agent is awaited that is not recovered")
+    if not (state.alone.keys() <= state.recovered.keys()):
+        raise _disagree("an agent is awaited that is not recovered")
     for agent_id in state.removals:
         here = agent_id in state.agents or agent_id in state.recovered
-        _say(here, f"agent {agent_id} waits to be removed and is not there")
-        _say(agent_id not in state.changing, f"agent {agent_id} waits to be removed and is leaving")
+        if not here:
+            raise _disagree(f"agent {agent_id} waits to be removed and is not there")
+        if agent_id in state.changing:
+            raise _disagree(f"agent {agent_id} waits to be removed and is leaving")
     for at, table in enumerate(tables):
         for other in tables[at + 1 :]:
-            _say(not table & other, "an agent is in two of the agents' tables")
+            if table & other:
+                raise _disagree("an agent is in two of the agents' tables")
 
 
 def _check_connections(state: MasterState) -> None:
     for connection, framework_id in state.framework_of.items():
         framework = state.frameworks.get(framework_id)
-        _say(
-            framework is not None and framework.connection == connection,
-            f"connection {connection} leads to {framework_id}, which does not know it",
-        )
+        if not (framework is not None and framework.connection == connection):
+            raise _disagree(
+                f"connection {connection} leads to {framework_id}, which does not know it"
+            )
     for link, agent_id in state.agent_of.items():
         agent = state.agents.get(agent_id)
-        _say(
-            agent is not None and agent.link == link,
-            f"link {link} leads to {agent_id}, which does not know it",
-        )
+        if not (agent is not None and agent.link == link):
+            raise _disagree(f"link {link} leads to {agent_id}, which does not know it")
 
 
 def _check_framework(state: MasterState, framework: Framework) -> None:
     name = framework.framework_id
-    _say(
-        framework.connection is None or state.framework_of.get(framework.connection) == name,
-        f"framework {name} has a stream that leads elsewhere",
-    )
-    _say(
-        framework.connected == framework.active,
-        f"framework {name} is active without a stream, or the other way round",
-    )
-    _say(framework.connected or not framework.offers, f"{name} has offers and no stream")
+    if not (framework.connection is None or state.framework_of.get(framework.connection) == name):
+        raise _disagree(f"framework {name} has a stream that leads elsewhere")
+    if framework.connected != framework.active:
+        raise _disagree(f"framework {name} is active without a stream, or the other way round")
+    if not (framework.connected or not framework.offers):
+        raise _disagree(f"{name} has offers and no stream")
     for task_id, task in framework.tasks.items():
         agent = state.agents.get(task.agent_id)
-        _say(
-            agent is not None and agent.tasks.get((name, task_id)) is task,
-            f"task {task_id} of {name} is not on its agent",
-        )
-        _say(task.charged != task.terminal, f"task {task_id} of {name} is charged wrongly")
-        _say(task_id not in framework.unreachable, f"task {task_id} is live and unreachable")
+        if not (agent is not None and agent.tasks.get((name, task_id)) is task):
+            raise _disagree(f"task {task_id} of {name} is not on its agent")
+        if task.charged == task.terminal:
+            raise _disagree(f"task {task_id} of {name} is charged wrongly")
+        if task_id in framework.unreachable:
+            raise _disagree(f"task {task_id} is live and unreachable")
     for task_id, task in framework.unreachable.items():
-        _say(
-            (name, task_id) in state.unreachable_tasks.get(task.agent_id, {}),
-            f"unreachable task {task_id} of {name} is not noted with its agent",
-        )
+        if (name, task_id) not in state.unreachable_tasks.get(task.agent_id, {}):
+            raise _disagree(f"unreachable task {task_id} of {name} is not noted with its agent")
     for agent_id, executors in framework.executors.items():
-        _say(
-            state.agents[agent_id].executors.get(name) == executors,
-            f"executors of {name} on {agent_id} differ",
-        )
+        if state.agents[agent_id].executors.get(name) != executors:
+            raise _disagree(f"executors of {name} on {agent_id} differ")
     for agent_id in framework.known_on:
-        _say(agent_id in state.agents, f"{name} is known on {agent_id}, which is no more")
+        if agent_id not in state.agents:
+            raise _disagree(f"{name} is known on {agent_id}, which is no more")
     for agent_id in framework.used:
-        _say(agent_id in framework.known_on, f"{name} holds something of {agent_id}, unknown there")
-        _say(agent_id in state.agents, f"{name} holds something of {agent_id}, which is no more")
+        if agent_id not in framework.known_on:
+            raise _disagree(f"{name} holds something of {agent_id}, unknown there")
+        if agent_id not in state.agents:
+            raise _disagree(f"{name} holds something of {agent_id}, which is no more")
 
 
 def _check_agent(state: MasterState, agent: Agent) -> None:
@@ -101,25 +100,20 @@ def _check_agent(state: MasterState, agent: Agent) -> None:
     used: dict[FrameworkId, Resources] = {}
     for (framework_id, task_id), task in agent.tasks.items():
         framework = state.frameworks.get(framework_id)
-        _say(
-            framework is not None and framework.tasks.get(task_id) is task,
-            f"task {task_id} on {name} is not its framework's",
-        )
+        if not (framework is not None and framework.tasks.get(task_id) is task):
+            raise _disagree(f"task {task_id} on {name} is not its framework's")
         if task.charged:
             used[framework_id] = used.get(framework_id, NOTHING).add(task.resources)
     for framework_id, executors in agent.executors.items():
-        _say(
-            state.frameworks[framework_id].executors.get(name) == executors,
-            f"executors of {framework_id} on {name} differ",
-        )
+        if state.frameworks[framework_id].executors.get(name) != executors:
+            raise _disagree(f"executors of {framework_id} on {name} differ")
         for executor in executors.values():
             used[framework_id] = used.get(framework_id, NOTHING).add(executor.resources)
     for framework in state.frameworks.values():
         mine = used.get(framework.framework_id, NOTHING)
-        _say(
-            framework.used.get(name, NOTHING) == mine,
-            f"{framework.framework_id} uses {framework.used.get(name)!r} of {name}, not {mine!r}",
-        )
+        held = framework.used.get(name, NOTHING)
+        if held != mine:
+            raise _disagree(f"{framework.framework_id} uses {held!r} of {name}, not {mine!r}")
     _check_books(state, agent, used)
 
 
@@ -132,16 +126,19 @@ def _check_books(state: MasterState, agent: Agent, used: dict[FrameworkId, Resou
         allocated[framework_id] = allocated.get(framework_id, NOTHING).add(resources)
         total = total.add(resources.unallocate())
     for framework_id in used.keys() | allocated.keys():
-        _say(
-            used.get(framework_id, NOTHING) == allocated.get(framework_id, NOTHING),
-            f"the allocator's books of {framework_id} on {name} differ from its tasks",
-        )
+        if used.get(framework_id, NOTHING) != allocated.get(framework_id, NOTHING):
+            raise _disagree(
+                f"the allocator's books of {framework_id} on {name} differ from its tasks"
+            )
     offered = NOTHING
     for resources in books.offered.values():
         offered = offered.add(resources)
         total = total.add(resources.unallocate())
-    _say(offered == agent.offered(), f"the allocator's books of offers on {name} differ")
+    if offered != agent.offered():
+        raise _disagree(f"the allocator's books of offers on {name} differ")
     if agent.total.contains(total) or total == books.total:
-        _say(total == books.total, f"resources of {name} were lost or made")
+        if total != books.total:
+            raise _disagree(f"resources of {name} were lost or made")
     if not agent.active:
-        _say(not agent.offers or agent.leaving, f"offers of {name} outlived its link")
+        if not (not agent.offers or agent.leaving):
+            raise _disagree(f"offers of {name} outlived its link")

@@ -254,7 +254,9 @@ class MasterDriver:
         self.ports.stop(effect.exit_code, effect.sentence)
 
     def _count(self, effect: fx.Count) -> None:
-        self.ports.metrics.add(effect.name, effect.amount)
+        # As `Metrics.add`: several for each call of a scheduler.
+        counters, name = self.ports.metrics.counters, effect.name
+        counters[name] = counters.get(name, 0) + effect.amount
 
     def _log(self, effect: fx.Log) -> None:
         if self.ports.logs(effect.level):

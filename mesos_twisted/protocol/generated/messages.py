@@ -15,6 +15,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class Status(enum.Enum):
+    __hash__ = object.__hash__
+
     DRIVER_NOT_STARTED = "DRIVER_NOT_STARTED"
     DRIVER_RUNNING = "DRIVER_RUNNING"
     DRIVER_ABORTED = "DRIVER_ABORTED"
@@ -22,6 +24,8 @@ class Status(enum.Enum):
 
 
 class TaskState(enum.Enum):
+    __hash__ = object.__hash__
+
     TASK_STAGING = "TASK_STAGING"
     TASK_STARTING = "TASK_STARTING"
     TASK_RUNNING = "TASK_RUNNING"
@@ -39,6 +43,8 @@ class TaskState(enum.Enum):
 
 
 class OperationState(enum.Enum):
+    __hash__ = object.__hash__
+
     OPERATION_UNSUPPORTED = "OPERATION_UNSUPPORTED"
     OPERATION_PENDING = "OPERATION_PENDING"
     OPERATION_FINISHED = "OPERATION_FINISHED"
@@ -52,6 +58,8 @@ class OperationState(enum.Enum):
 
 
 class DrainState(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     DRAINING = "DRAINING"
     DRAINED = "DRAINED"
@@ -123,6 +131,8 @@ class MachineID(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 
 class MachineInfoMode(enum.Enum):
+    __hash__ = object.__hash__
+
     UP = "UP"
     DRAINING = "DRAINING"
     DOWN = "DOWN"
@@ -135,6 +145,8 @@ class MachineInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class FrameworkInfoCapabilityType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     REVOCABLE_RESOURCES = "REVOCABLE_RESOURCES"
     TASK_KILLING_STATE = "TASK_KILLING_STATE"
@@ -167,6 +179,8 @@ class FrameworkInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class CheckInfoType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     COMMAND = "COMMAND"
     HTTP = "HTTP"
@@ -197,6 +211,8 @@ class CheckInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 
 class HealthCheckType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     COMMAND = "COMMAND"
     HTTP = "HTTP"
@@ -250,6 +266,8 @@ class CommandInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class ExecutorInfoType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     DEFAULT = "DEFAULT"
     CUSTOM = "CUSTOM"
@@ -288,6 +306,8 @@ class DomainInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class MasterInfoCapabilityType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     AGENT_UPDATE = "AGENT_UPDATE"
     AGENT_DRAINING = "AGENT_DRAINING"
@@ -311,6 +331,8 @@ class MasterInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class AgentInfoCapabilityType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     MULTI_ROLE = "MULTI_ROLE"
     HIERARCHICAL_ROLE = "HIERARCHICAL_ROLE"
@@ -336,6 +358,8 @@ class AgentInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 
 class CSIPluginContainerInfoService(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     CONTROLLER_SERVICE = "CONTROLLER_SERVICE"
     NODE_SERVICE = "NODE_SERVICE"
@@ -377,6 +401,8 @@ class ResourceProviderInfo(Message, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ValueType(enum.Enum):
+    __hash__ = object.__hash__
+
     SCALAR = "SCALAR"
     RANGES = "RANGES"
     SET = "SET"
@@ -426,6 +452,8 @@ class ResourceAllocationInfo(Message, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ResourceReservationInfoType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     STATIC = "STATIC"
     DYNAMIC = "DYNAMIC"
@@ -444,6 +472,8 @@ class ResourceDiskInfoPersistence(Message, frozen=True, kw_only=True, omit_defau
 
 
 class ResourceDiskInfoSourceType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     PATH = "PATH"
     MOUNT = "MOUNT"
@@ -784,6 +814,8 @@ class Request(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class OfferOperationType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     LAUNCH = "LAUNCH"
     LAUNCH_GROUP = "LAUNCH_GROUP"
@@ -970,12 +1002,16 @@ class CheckStatusInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 class TaskStatusSource(enum.Enum):
+    __hash__ = object.__hash__
+
     SOURCE_MASTER = "SOURCE_MASTER"
     SOURCE_AGENT = "SOURCE_AGENT"
     SOURCE_EXECUTOR = "SOURCE_EXECUTOR"
 
 
 class TaskStatusReason(enum.Enum):
+    __hash__ = object.__hash__
+
     REASON_COMMAND_EXECUTOR_FAILED = "REASON_COMMAND_EXECUTOR_FAILED"
     REASON_CONTAINER_LAUNCH_FAILED = "REASON_CONTAINER_LAUNCH_FAILED"
     REASON_CONTAINER_LIMITATION = "REASON_CONTAINER_LIMITATION"
@@ -1037,6 +1073,8 @@ class Filters(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class EnvironmentVariableType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     VALUE = "VALUE"
     SECRET = "SECRET"
@@ -1072,6 +1110,8 @@ class Credentials(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class SecretType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     REFERENCE = "REFERENCE"
     VALUE = "VALUE"
@@ -1105,6 +1145,8 @@ class RateLimits(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class ImageType(enum.Enum):
+    __hash__ = object.__hash__
+
     APPC = "APPC"
     DOCKER = "DOCKER"
 
@@ -1129,6 +1171,8 @@ class Image(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class MountPropagationMode(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     HOST_TO_CONTAINER = "HOST_TO_CONTAINER"
     BIDIRECTIONAL = "BIDIRECTIONAL"
@@ -1139,11 +1183,15 @@ class MountPropagation(Message, frozen=True, kw_only=True, omit_defaults=True, g
 
 
 class VolumeMode(enum.Enum):
+    __hash__ = object.__hash__
+
     RW = "RW"
     RO = "RO"
 
 
 class VolumeSourceType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     DOCKER_VOLUME = "DOCKER_VOLUME"
     HOST_PATH = "HOST_PATH"
@@ -1164,6 +1212,8 @@ class VolumeSourceHostPath(Message, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class VolumeSourceSandboxPathType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SELF = "SELF"
     PARENT = "PARENT"
@@ -1184,6 +1234,8 @@ class VolumeSourceCSIVolumeVolumeCapabilityMountVolume(Message, frozen=True, kw_
 
 
 class VolumeSourceCSIVolumeVolumeCapabilityAccessModeMode(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SINGLE_NODE_WRITER = "SINGLE_NODE_WRITER"
     SINGLE_NODE_READER_ONLY = "SINGLE_NODE_READER_ONLY"
@@ -1233,6 +1285,8 @@ class Volume(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class NetworkInfoProtocol(enum.Enum):
+    __hash__ = object.__hash__
+
     IPv4 = "IPv4"
     IPv6 = "IPv6"
 
@@ -1257,6 +1311,8 @@ class NetworkInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class CapabilityInfoCapability(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     CHOWN = "CHOWN"
     DAC_OVERRIDE = "DAC_OVERRIDE"
@@ -1311,6 +1367,8 @@ class SeccompInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class LinuxInfoIpcMode(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     PRIVATE = "PRIVATE"
     SHARE_PARENT = "SHARE_PARENT"
@@ -1328,6 +1386,8 @@ class LinuxInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 
 class RLimitInfoRLimitType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     RLMT_AS = "RLMT_AS"
     RLMT_CORE = "RLMT_CORE"
@@ -1367,11 +1427,15 @@ class TTYInfo(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class ContainerInfoType(enum.Enum):
+    __hash__ = object.__hash__
+
     DOCKER = "DOCKER"
     MESOS = "MESOS"
 
 
 class ContainerInfoDockerInfoNetwork(enum.Enum):
+    __hash__ = object.__hash__
+
     HOST = "HOST"
     BRIDGE = "BRIDGE"
     NONE = "NONE"
@@ -1418,6 +1482,8 @@ class ContainerStatus(Message, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 class CgroupInfoBlkioOperation(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     TOTAL = "TOTAL"
     READ = "READ"
@@ -1498,6 +1564,8 @@ class Ports(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class DiscoveryInfoVisibility(enum.Enum):
+    __hash__ = object.__hash__
+
     FRAMEWORK = "FRAMEWORK"
     CLUSTER = "CLUSTER"
     EXTERNAL = "EXTERNAL"
@@ -1596,6 +1664,8 @@ class Duration(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 
 class InverseOfferStatusStatus(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     ACCEPT = "ACCEPT"
     DECLINE = "DECLINE"
@@ -1650,6 +1720,8 @@ class QuotaStatus(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class SchedulerEventType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SUBSCRIBED = "SUBSCRIBED"
     OFFERS = "OFFERS"
@@ -1725,6 +1797,8 @@ class SchedulerEvent(Message, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class SchedulerResponseType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     RECONCILE_OPERATIONS = "RECONCILE_OPERATIONS"
 
@@ -1739,6 +1813,8 @@ class SchedulerResponse(Message, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class SchedulerAttributeConstraintSelectorPseudoattributeType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     HOSTNAME = "HOSTNAME"
     REGION = "REGION"
@@ -1801,6 +1877,8 @@ class SchedulerOfferConstraints(Message, frozen=True, kw_only=True, omit_default
 
 
 class SchedulerCallType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SUBSCRIBE = "SUBSCRIBE"
     TEARDOWN = "TEARDOWN"
@@ -1943,6 +2021,8 @@ class SchedulerAPIResult(Message, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class ExecutorEventType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SUBSCRIBED = "SUBSCRIBED"
     LAUNCH = "LAUNCH"
@@ -2000,6 +2080,8 @@ class ExecutorEvent(Message, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class ExecutorCallType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SUBSCRIBE = "SUBSCRIBE"
     UPDATE = "UPDATE"
@@ -2030,6 +2112,8 @@ class ExecutorCall(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
 
 class MasterCallType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     GET_HEALTH = "GET_HEALTH"
     GET_FLAGS = "GET_FLAGS"
@@ -2202,6 +2286,8 @@ class MasterCall(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
 
 
 class MasterResponseType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     GET_HEALTH = "GET_HEALTH"
     GET_FLAGS = "GET_FLAGS"
@@ -2380,6 +2466,8 @@ class MasterResponse(Message, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class MasterEventType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     SUBSCRIBED = "SUBSCRIBED"
     TASK_ADDED = "TASK_ADDED"
@@ -2440,6 +2528,8 @@ class MasterEvent(Message, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class AgentCallType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     GET_HEALTH = "GET_HEALTH"
     GET_FLAGS = "GET_FLAGS"
@@ -2525,6 +2615,8 @@ class AgentCallLaunchNestedContainerSession(Message, frozen=True, kw_only=True, 
 
 
 class AgentCallAttachContainerInputType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     CONTAINER_ID = "CONTAINER_ID"
     PROCESS_IO = "PROCESS_IO"
@@ -2608,6 +2700,8 @@ class AgentCall(Message, frozen=True, kw_only=True, omit_defaults=True, gc=False
 
 
 class AgentResponseType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     GET_HEALTH = "GET_HEALTH"
     GET_FLAGS = "GET_FLAGS"
@@ -2759,12 +2853,16 @@ class AgentResponse(Message, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class AgentProcessIOType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     DATA = "DATA"
     CONTROL = "CONTROL"
 
 
 class AgentProcessIODataType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     STDIN = "STDIN"
     STDOUT = "STDOUT"
@@ -2777,6 +2875,8 @@ class AgentProcessIOData(Message, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class AgentProcessIOControlType(enum.Enum):
+    __hash__ = object.__hash__
+
     UNKNOWN = "UNKNOWN"
     TTY_INFO = "TTY_INFO"
     HEARTBEAT = "HEARTBEAT"
