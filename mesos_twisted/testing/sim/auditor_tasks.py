@@ -62,6 +62,8 @@ class Story:
     updates: dict[bytes, Seen] = field(default_factory=dict)
     last: Seen | None = None
     memory: tuple[int, int, int] | None = None
+    #: Was it ever said to be unreachable?
+    unreachable: bool = False
 
 
 def memory_of(host: SimHost) -> tuple[int, int, int]:
@@ -133,6 +135,8 @@ class Tasks(Check):
         story = self.stories.get(launch.task_id)
         if story is None:
             story = self.stories[launch.task_id] = Story()
+        if seen.state is State.TASK_UNREACHABLE:
+            story.unreachable = True
         if seen.uuid is None:
             self._told_by_master(launch, story, seen)
             return
@@ -189,7 +193,7 @@ class Tasks(Check):
                 f"{seen.state.value} {seen.message!r}",
             )
         alive = seen.state in _RANKS
-        if alive and any(one.state is State.TASK_UNREACHABLE for one in launch.seen):
+        if alive and story.unreachable:
             self.scene.probes.sometimes("task recovered from unreachable")
         if last is None or not alive or self._forgot(launch):
             return

@@ -212,7 +212,8 @@ class SimClock:
     def _cancelled(self) -> None:
         self._dead += 1
         if self._dead >= _SWEEP_AT and self._dead * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].number == entry[1]]
+            # In place: a run holds on to it.
+            self._heap[:] = [entry for entry in self._heap if entry[2].number == entry[1]]
             heapify(self._heap)
             self._dead = 0
 
@@ -220,22 +221,32 @@ class SimClock:
 
     def step(self, until: float = float("inf")) -> bool:
         """Run the next call that is due by `until` (world time); False when there is none."""
-        while self._heap:
-            due, number, call = self._heap[0]
+        return self._go(until, True)
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass."""
+        until = self.now + seconds
+        self._go(until, False)
+        self.now = until
+
+    def _go(self, until: float, once: bool) -> bool:
+        """Run what is due by `until`, or the first of it; whether that one was there."""
+        heap, unhashed, pack = self._heap, self._unhashed, _STEP.pack
+        while heap:
+            due, number, call = heap[0]
             if call.number != number:
-                heappop(self._heap)
+                heappop(heap)
                 continue
             if due > until:
                 return False
-            heappop(self._heap)
+            heappop(heap)
             self.now = due
             call.number = _DONE
             owner = call.owner
             if owner is not None and not owner.admit(call):
                 continue
             self.events += 1
-            unhashed = self._unhashed
-            unhashed += _STEP.pack(due, number)
+            unhashed += pack(due, number)
             if len(unhashed) >= _HASH_AT:
                 self._hash.update(unhashed)
                 unhashed.clear()
@@ -248,15 +259,9 @@ class SimClock:
                 owner.failed()
             if self.after_each is not None:
                 self.after_each()
-            return True
+            if once:
+                return True
         return False
-
-    def run(self, seconds: float) -> None:
-        """Let so much time pass."""
-        until = self.now + seconds
-        while self.step(until):
-            pass
-        self.now = until
 
     def run_until(self, reached: Callable[[], Any], within_s: float, what: str = "") -> Any:
         """Let time pass until `reached()` is true, and give what it gave.
@@ -273,8 +278,9 @@ class SimClock:
 
     def note(self, who: str, what: str, data: bytes = b"") -> None:
         """Part of the trace from now on."""
-        self._unhashed += what.encode()
-        self._unhashed += data
+        unhashed = self._unhashed
+        unhashed += what.encode()
+        unhashed += data
         if self.heard is not None:
             self.heard(self.now, who, what)
 

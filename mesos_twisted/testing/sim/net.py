@@ -208,7 +208,8 @@ class SimNode:
         self.processes: dict[Process, None] = {}
         self.listening: dict[int, Listening] = {}
         self.rate = 1.0
-        self._base_world, self._base_local = network.clock.now, EPOCH + network.clock.now
+        #: Its clock showed `base_local` at the world's `base_world`.
+        self.base_world, self.base_local = network.clock.now, EPOCH + network.clock.now
         self._next_port = _FIRST_PORT
         #: Ends of connections that its last kernel had, and what reaches them no more.
         self._lost: dict[Packet, None] = {}
@@ -220,7 +221,7 @@ class SimNode:
 
     def seconds_at(self, time: float) -> float:
         """Epoch seconds on this node's clock at the world's `time`."""
-        return self._base_local + (time - self._base_world) * self.rate
+        return self.base_local + (time - self.base_world) * self.rate
 
     def step_clock(self, seconds: float) -> None:
         """Set the clock forward, or back."""
@@ -234,7 +235,7 @@ class SimNode:
         if rate <= 0:
             raise BugError(f"A clock cannot run at the rate {rate:g}")
         now = self.clock.now
-        self._base_local, self._base_world = self.seconds_at(now) + step, now
+        self.base_local, self.base_world = self.seconds_at(now) + step, now
         self.rate = rate
         for process in self.processes:
             process.clock_changed()

@@ -63,7 +63,8 @@ class SimReactor:
 
     def seconds(self) -> float:
         """Epoch seconds on this node's clock."""
-        now = self.node.seconds_at(self.clock.now)
+        node = self.node
+        now = node.base_local + (self.clock.now - node.base_world) * node.rate
         return now if now > self._floor else self._floor
 
     def callLater(
@@ -76,9 +77,12 @@ class SimReactor:
             if delay < 0:
                 raise ValueError(f"A call cannot be made {-delay:g} s ago")
             delay = TURN_S
-        return self.clock.schedule(
-            delay / self.node.rate, self, callable, args, self.seconds() + delay
-        )
+        clock, node = self.clock, self.node
+        world = clock.now
+        now, rate = node.base_local + (world - node.base_world) * node.rate, node.rate
+        if now < self._floor:
+            now = self._floor
+        return clock.at(world + delay / rate, self, callable, args, now + delay)
 
     def getDelayedCalls(self) -> list[SimCall]:
         """This process's, in order."""

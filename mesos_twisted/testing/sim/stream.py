@@ -32,6 +32,7 @@ from mesos_twisted.testing.sim.net import GIVE_UP_S, Cut, Link, SimNode
 WINDOW: Final = 256 * 1024
 _BUFFER: Final = 64 * 1024
 _READ: Final = 64 * 1024
+_WHOLE: Final = 64 * 1024
 
 
 class End:
@@ -152,14 +153,16 @@ class SimTransport:
 
     def write(self, data: bytes) -> None:
         """Twisted's."""
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+        if type(data) is not bytes:
+            if not isinstance(data, bytes | bytearray | memoryview):
+                raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+            data = bytes(data)
         if not self.connected or not data:
             return
         if self._broken:
             self.process.callLater(0, self._lost, ConnectionLost)
             return
-        self._out.append(bytes(data))
+        self._out.append(data)
         self._out_bytes += len(data)
         if self._aborting:
             return
@@ -264,9 +267,11 @@ class SimTransport:
         link = self.link
         while out and self._unacked < WINDOW:
             data = out[0]
-            room = min(len(data), WINDOW - self._unacked)
-            size = link.pieces(room)
-            if size == len(data):
+            length, room = len(data), WINDOW - self._unacked
+            if length < room:
+                room = length
+            size = room if room <= _WHOLE and not link.profile.pieces else link.pieces(room)
+            if size == length:
                 out.popleft()
                 piece = data
             else:
@@ -341,24 +346,29 @@ class SimTransport:
             self._broken = True
             self._out.clear()
             self._out_bytes = 0
-        if isinstance(what, bytes):
-            self.clock.note(self.process.name, "<", what)
+        process = self.process
+        if type(what) is bytes:
+            self.clock.note(process.name, "<", what)
         self._arrived.append(what)
-        if not self._reading or self.protocol is None or self._wake is not None:
+        protocol = self.protocol
+        if not self._reading or protocol is None or self._wake is not None:
             return
-        if self.process.paused or self._aborting or (what is not RESET and self._late(what)):
+        if process.paused or self._aborting or (what is not RESET and self._late(what)):
             return
         try:
             self._read()
         except Exception:
             # As for any call of the process.
-            self.process.failed()
+            process.failed()
 
     def _late(self, what: bytes | End) -> bool:
         """Whether it is read with what comes next, a moment later."""
-        if isinstance(what, End) or self.peer is None or not self.peer.link.joins():
+        peer = self.peer
+        if peer is None or not peer.link.profile.joined or isinstance(what, End):
             return False
-        self._wake = self.process.callLater(self.peer.link.profile.latency_s, self._woken)
+        if not peer.link.joins():
+            return False
+        self._wake = self.process.callLater(peer.link.profile.latency_s, self._woken)
         return True
 
     def wake(self) -> None:
@@ -381,7 +391,7 @@ class SimTransport:
             self._lost(ConnectionLost if first.reset else ConnectionDone)
             return
         data = first
-        if arrived and isinstance(arrived[0], bytes):
+        if arrived and type(arrived[0]) is bytes:
             pieces, size = [first], len(first)
             while arrived and isinstance(arrived[0], bytes) and size + len(arrived[0]) <= _READ:
                 piece = arrived.popleft()

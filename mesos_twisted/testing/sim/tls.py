@@ -40,6 +40,8 @@ from mesos_twisted.testing.sim.net import EPOCH
 _HEADER: Final = struct.Struct(">BHH")
 _VERSION: Final = 0x0303
 _ALERT, _HANDSHAKE, _DATA = 0x15, 0x16, 0x17
+_KINDS: Final = frozenset((_ALERT, _HANDSHAKE, _DATA))
+_HEADER_SIZE: Final = _HEADER.size
 _RECORD: Final = 16384
 _CLOSE_NOTIFY: Final = "CLOSE_NOTIFY"
 _SERVERS: Final = (Role.MASTER, Role.AGENT)
@@ -324,14 +326,19 @@ class SimTls:
                 self._alerted(body)
             else:
                 raise _error("UNEXPECTED_MESSAGE", "a handshake in the middle")
-        data, self._plain = self._plain[:size], self._plain[size:]
-        return data
+        data = self._plain
+        if len(data) <= size:
+            self._plain = b""
+            return data
+        self._plain = data[size:]
+        return data[:size]
 
     def write(self, data: bytes | memoryview) -> int:
         """One record at most; how much of `data` it took."""
-        piece = bytes(data[:_RECORD])
-        self._put(_DATA, piece)
-        return len(piece)
+        piece = data if len(data) <= _RECORD else data[:_RECORD]
+        size = len(piece)
+        self._outgoing.write(_HEADER.pack(_DATA, _VERSION, size) + piece)
+        return size
 
     def unwrap(self) -> None:
         """Say that it ends; raises SSLWantReadError unless the peer has said so too."""
@@ -433,18 +440,22 @@ class SimTls:
 
     def _take(self) -> tuple[int, bytes]:
         """The next record; as OpenSSL, no byte more than it is taken from the BIO."""
-        if len(self._header) < _HEADER.size:
-            self._header += self._incoming.read(_HEADER.size - len(self._header))
-            if len(self._header) < _HEADER.size:
+        read, header = self._incoming.read, self._header
+        if len(header) < _HEADER_SIZE:
+            header += read(_HEADER_SIZE - len(header))
+            if len(header) < _HEADER_SIZE:
+                self._header = header
                 raise ssl.SSLWantReadError(2, "The operation did not complete (read)")
-        kind, version, length = _HEADER.unpack(self._header)
-        if version != _VERSION or length > _RECORD or kind not in (_ALERT, _HANDSHAKE, _DATA):
+        kind, version, length = _HEADER.unpack(header)
+        if version != _VERSION or length > _RECORD or kind not in _KINDS:
             raise _error("WRONG_VERSION_NUMBER", "not a record")
-        if len(self._record) < length:
-            self._record += self._incoming.read(length - len(self._record))
-            if len(self._record) < length:
+        record = self._record
+        if len(record) < length:
+            record += read(length - len(record))
+            if len(record) < length:
+                self._header, self._record = header, record
                 raise ssl.SSLWantReadError(2, "The operation did not complete (read)")
-        record, self._record, self._header = self._record, b"", b""
+        self._record = self._header = b""
         return kind, record
 
 
