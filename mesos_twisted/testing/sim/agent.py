@@ -11,6 +11,7 @@ their own and checks are not run here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -57,6 +58,16 @@ class SimHost:
         """The machine restarts: processes, and what was not flushed, are gone."""
         self.kernel.reboot()
         self.rows.power_cut()
+
+    def lenient(self) -> None:
+        """From its next start on the agent does without rows that it cannot read."""
+        self.policy = replace(self.policy, strict=False)
+
+    def clean(self) -> None:
+        """The machine is made new: no processes, rows or sandboxes."""
+        self.kernel.reboot()
+        self.rows.clear()
+        self.sandboxes.clear()
 
 
 class SimFetcher:
@@ -168,7 +179,7 @@ class SimAgent:
             handle=handle,
             now=now,
             token=lambda container_id: "token",
-            spare=lambda directory: succeed(None),
+            spare=self._spare,
             sandbox_opened=lambda container_id, directory, environment: None,
             sandbox_closed=lambda container_id: None,
             sandboxes=_Sandboxes(host),
@@ -243,6 +254,15 @@ class SimAgent:
             one for one in self.host.sandboxes if one != path and not one.startswith(path + "/")
         }
         self.timers.after(0.0, self._handle, ev.PathDeleted(path, True, self._now()))
+
+    def _spare(self, directory: str) -> Deferred[None]:
+        """The collector answers at once, or after a while when the disk is slow."""
+        slow_s = self.host.kernel.faults.sandbox_s
+        if not slow_s:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self.timers.after(self.host.random.random() * slow_s, done.callback, None)
+        return done
 
     def _fresh(self) -> ConnectionId:
         self._connections += 1

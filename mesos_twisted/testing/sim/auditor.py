@@ -14,11 +14,13 @@ the end. A world with an auditor has the trace of one without.
 | invariants | where |
 |---|---|
 | I1 resources, I13 filters | `auditor_offers` |
+| I13 nobody starves | `auditor_starving` |
 | I2 launches, I12 reconciliation, I14 streams | `auditor_frameworks` |
 | I3 updates, I4 ended tasks, I5 one start, truth of ends, I11 kills | `auditor_tasks` |
 | I4, I6 owners, I18 recovery | `auditor_agents`, `auditor_exits` |
 | I7 durable first, I8, I9 one leader, I10 gone | `auditor_registry`, `auditor_fence` |
 | I15 operators' stream | `auditor_operator` |
+| I7, I10, I17 operators' orders | `auditor_orders` |
 | I16 buffers, I17 bugs and exits | `auditor_processes` |
 | I20 liveness | `auditor_settled` |
 """
@@ -39,11 +41,13 @@ from mesos_twisted.testing.sim.auditor_fence import Fence
 from mesos_twisted.testing.sim.auditor_frameworks import Frameworks
 from mesos_twisted.testing.sim.auditor_offers import Offers
 from mesos_twisted.testing.sim.auditor_operator import Operator
+from mesos_twisted.testing.sim.auditor_orders import Orders
 from mesos_twisted.testing.sim.auditor_probes import Probing
 from mesos_twisted.testing.sim.auditor_processes import Processes
 from mesos_twisted.testing.sim.auditor_registry import Records, Registry
 from mesos_twisted.testing.sim.auditor_scene import AgentLife, Check, MasterLife, Scene, Violation
 from mesos_twisted.testing.sim.auditor_settled import Settled
+from mesos_twisted.testing.sim.auditor_starving import Starving
 from mesos_twisted.testing.sim.auditor_taps import Life, tap_agent, tap_master
 from mesos_twisted.testing.sim.auditor_tasks import Tasks
 from mesos_twisted.testing.sim.kernel import Process
@@ -73,12 +77,15 @@ class Auditor:
         self._tasks = Tasks(scene)
         self._offers, self._agents = Offers(scene), Agents(scene)
         self._operator, self._processes = Operator(scene), Processes(scene, reasons)
+        durable = records or (lambda: stored.records)
         self._checks: tuple[Check, ...] = (
             self._offers,
+            Starving(scene, self._offers.refusals),
             Frameworks(scene),
             self._tasks,
             self._agents,
-            Registry(scene, records or (lambda: stored.records)),
+            Registry(scene, durable),
+            Orders(scene, durable),
             Exits(scene),
             Fence(scene),
             self._operator,
@@ -115,6 +122,8 @@ class Auditor:
     def close(self) -> None:
         """Nothing is heard any more."""
         self.world.clock.after_each = self.world.ledger.heard = self.world.begun = None
+        if self.world.operator is not None:
+            self.world.operator.heard = None
         for host in self.world.hosts.values():
             host.kernel.heard = None
         globalLogPublisher.removeObserver(self._log)

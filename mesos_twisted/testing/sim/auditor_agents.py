@@ -29,6 +29,9 @@ from mesos_twisted.testing.sim.world import Place
 
 #: A process may be without an owner, and a task unknown to the leader, for so long.
 OWNED_S = 60.0
+#: A task may be unknown to its registered agent for so long, when neither process was stopped and
+#: no link between them was cut for `CALM_S`: what was repeated has come by then.
+UNKNOWN_S, CALM_S = 15.0, 45.0
 _Key: TypeAlias = tuple[FrameworkId, TaskId]
 
 
@@ -41,6 +44,8 @@ class Agents(Check):
         #: The last life of an agent on each machine, while the next has not recovered.
         self._before: dict[str, AgentLife] = {}
         self._unreachable: set[str] = set()
+        #: When a leader and an agent could last not speak to each other.
+        self._parted: dict[str, float] = {}
 
     def begun(self, place: Place) -> None:
         """What the last life had said is kept for the next one's recovery."""
@@ -95,17 +100,32 @@ class Agents(Check):
                 container_id = process.container_id
                 if container_id not in state.containers and container_id not in state.orphans:
                     self._late("I6", alive, (life, container_id), "A process has no owner")
-            if leader is not None and state.phase is Phase.RUNNING:
-                self._known(leader, life, alive)
+            if leader is not None:
+                self._part(leader, life)
+                if state.phase is Phase.RUNNING:
+                    self._known(leader, life, alive)
         self._since = alive
 
+    def _part(self, leader: MasterLife, life: AgentLife) -> None:
+        """Notes when these two could not speak to each other."""
+        net, ends = self.scene.world.net, (leader.place, life.place)
+        paused = any(one.reactor is None or one.reactor.paused for one in ends)
+        one, other = ends[0].node, ends[1].node
+        if paused or net.link(one, other).cut is not None or net.link(other, one).cut is not None:
+            self._parted[life.place.name] = self.scene.now
+
     def _late(
-        self, invariant: str, alive: dict[Hashable, float], key: Hashable, sentence: str
+        self,
+        invariant: str,
+        alive: dict[Hashable, float],
+        key: Hashable,
+        sentence: str,
+        most_s: float = OWNED_S,
     ) -> None:
         now = self.scene.now
         since = alive[key] = self._since.get(key, now)
-        if now - since > OWNED_S:
-            self.scene.violated(invariant, f"{sentence} for {OWNED_S:g} s", repr(key))
+        if now - since > most_s:
+            self.scene.violated(invariant, f"{sentence} for {most_s:g} s", repr(key))
 
     def _known(self, leader: MasterLife, life: AgentLife, alive: dict[Hashable, float]) -> None:
         """I4: what runs on a registered agent is not over to the leader. I2: and the reverse."""
@@ -125,7 +145,10 @@ class Agents(Check):
             if state.task(framework_id, task_id) is None:
                 if (framework_id, task_id) not in state.streams:
                     lost = (name, framework_id, task_id, "unknown")
-                    self._late("I2", alive, lost, "The leader has a task that its agent has not")
+                    calm = self.scene.now - self._parted.get(name, -CALM_S) >= CALM_S
+                    most_s = UNKNOWN_S if calm else OWNED_S
+                    words = "The leader has a task that its agent has not"
+                    self._late("I2", alive, lost, words, most_s)
 
     # I18
 

@@ -6,6 +6,7 @@ the agent's total and with the allocator's own books.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesos_twisted.errors import BugError
@@ -13,10 +14,10 @@ from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core import invariants
 from mesos_twisted.master.core.allocator.filters import refusal_time
 from mesos_twisted.master.core.offers import refusal_of
-from mesos_twisted.master.core.state import Agent, MasterState
+from mesos_twisted.master.core.state import Agent, Framework, MasterState
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import AgentId, FrameworkId, OfferId
+from mesos_twisted.protocol.ids import AgentId, ExecutorId, FrameworkId, OfferId, TaskId
 from mesos_twisted.resources.algebra import Resources
 from mesos_twisted.testing.sim.auditor_scene import Check, MasterLife, MasterTurn, Scene
 
@@ -26,14 +27,18 @@ _Event = m.SchedulerEventType
 _ROUNDING_S = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refusal:
-    """What a framework refused on an agent, until when (the master's own time)."""
+    """What a framework refused on an agent, until when (the master's own time).
+
+    One that is not `sure` may have been dropped meanwhile.
+    """
 
     role: str
     resources: Resources
     until: float
     agent: Agent
+    sure: bool = True
 
 
 class Offers(Check):
@@ -42,7 +47,8 @@ class Offers(Check):
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
         self._versions: dict[MasterLife, dict[AgentId, tuple[Agent, int]]] = {}
-        self._refusals: dict[MasterLife, dict[tuple[FrameworkId, AgentId], list[Refusal]]] = {}
+        #: Those that hold, by master, framework and agent.
+        self.refusals: dict[MasterLife, dict[tuple[FrameworkId, AgentId], list[Refusal]]] = {}
         self._whole: dict[MasterLife, bool] = {}
 
     def master_turn(self, life: MasterLife, turn: MasterTurn) -> None:
@@ -51,16 +57,25 @@ class Offers(Check):
         if isinstance(event, ev.SchedulerCalled):
             if event.call.type is _Call.DECLINE:
                 self._declined(life, turn, event)
+            elif event.call.type is _Call.ACCEPT and turn.standing:
+                self._taken(life, turn, event)
             elif event.call.type is _Call.REVIVE:
                 roles = () if event.call.revive is None else event.call.revive.roles
                 self._forget(life, event.framework_id, roles)
-        elif isinstance(event, ev.SchedulerClosed | ev.SchedulerSubscribed):
-            # A framework without a stream, and one with a new one, has no filters.
+        elif isinstance(event, ev.SchedulerClosed):
+            # A framework without a stream has no filters.
             for framework in life.state.frameworks.values():
-                if not framework.connected or framework.connection == event.connection:
+                if not framework.connected:
                     self._forget(life, framework.framework_id, ())
+        elif isinstance(event, ev.SchedulerSubscribed):
+            owner = life.state.framework_of.get(event.connection)
+            if owner is not None and turn.stream is None:
+                self._forget(life, owner, ())
+            elif owner is not None:
+                # One that is revived by this has none.
+                self._doubt(life, owner)
         elif isinstance(event, ev.FrameworkUpdated):
-            self._forget(life, event.framework_id, ())
+            self._doubt(life, event.framework_id)
         if turn.told:
             self._offered(life, turn)
         if _loud(event):
@@ -124,17 +139,43 @@ class Offers(Check):
             self.scene.probes.sometimes("offer declined")
         if wait_s <= 0:
             return
-        refusals = self._refusals.setdefault(life, {})
+        refusals = self.refusals.setdefault(life, {})
         for offer in turn.standing:
             agent = life.state.agents.get(offer.agent_id)
             if agent is not None:
                 refusal = Refusal(offer.role, offer.resources, event.now + wait_s, agent)
                 refusals.setdefault((event.framework_id, offer.agent_id), []).append(refusal)
 
+    def _taken(self, life: MasterLife, turn: MasterTurn, event: ev.SchedulerCalled) -> None:
+        """What an ACCEPT leaves of its offers is refused."""
+        accept = event.call.accept
+        framework = life.state.frameworks.get(event.framework_id)
+        if accept is None or framework is None:
+            return
+        interval_s = life.service.config.allocation_interval
+        wait_s = refusal_time(refusal_of(accept.filters), interval_s)
+        first = turn.standing[0]
+        agent = life.state.agents.get(first.agent_id)
+        if wait_s <= 0 or agent is None or any(one.role != first.role for one in turn.standing):
+            return
+        rest = Resources.sum([one.resources for one in turn.standing]).unallocate()
+        for part in _launched(framework, turn):
+            rest = rest.subtract(part.unallocate())
+        if rest:
+            refusal = Refusal(first.role, rest.allocate(first.role), event.now + wait_s, agent)
+            held = self.refusals.setdefault(life, {})
+            held.setdefault((event.framework_id, first.agent_id), []).append(refusal)
+
     def _forget(self, life: MasterLife, framework_id: FrameworkId, roles: tuple[str, ...]) -> None:
-        for key, held in self._refusals.get(life, {}).items():
+        for key, held in self.refusals.get(life, {}).items():
             if key[0] == framework_id:
                 held[:] = [one for one in held if roles and one.role not in roles]
+
+    def _doubt(self, life: MasterLife, framework_id: FrameworkId) -> None:
+        for key, held in self.refusals.get(life, {}).items():
+            if key[0] == framework_id:
+                for one in held:
+                    one.sure = False
 
     def _offered(self, life: MasterLife, turn: MasterTurn) -> None:
         for _, event in turn.told:
@@ -148,7 +189,7 @@ class Offers(Check):
                 if offer is None:
                     continue
                 key = (offer.framework_id, offer.agent_id)
-                for refusal in self._refusals.get(life, {}).get(key, ()):
+                for refusal in self.refusals.get(life, {}).get(key, ()):
                     self._too_early(life, refusal, offer.role, offer.resources, key, now)
         self._expire(life, turn)
 
@@ -161,7 +202,11 @@ class Offers(Check):
         key: tuple[FrameworkId, AgentId],
         now: float,
     ) -> None:
-        if refusal.role != role or refusal.agent is not life.state.agents.get(key[1]):
+        if (
+            not refusal.sure
+            or refusal.role != role
+            or refusal.agent is not life.state.agents.get(key[1])
+        ):
             return
         if now < refusal.until - _ROUNDING_S and refusal.resources.contains(resources):
             self.scene.violated(
@@ -172,12 +217,26 @@ class Offers(Check):
 
     def _expire(self, life: MasterLife, turn: MasterTurn) -> None:
         now = getattr(turn.event, "now", None)
-        refusals = self._refusals.get(life)
+        refusals = self.refusals.get(life)
         if now is None or refusals is None:
             return
         for key, held in refusals.items():
-            if held and held[0].until <= now:
+            if any(one.until <= now for one in held):
                 refusals[key] = [one for one in held if one.until > now]
+
+
+def _launched(framework: Framework, turn: MasterTurn) -> Iterator[Resources]:
+    """What the tasks need that were sent out in this turn, and their groups' executors."""
+    for agent_id, message in turn.ordered:
+        if isinstance(message, agentlink.RunTask):
+            yield framework.tasks[TaskId(message.task.task_id.value)].resources
+        elif isinstance(message, agentlink.RunTaskGroup) and agent_id is not None:
+            for one in message.task_group.tasks:
+                yield framework.tasks[TaskId(one.task_id.value)].resources
+            executor_id = message.executor.executor_id
+            assert executor_id is not None
+            # Groups of the simulation have an executor each.
+            yield framework.executors[agent_id][ExecutorId(executor_id.value)].resources
 
 
 def _loud(event: ev.Event) -> bool:

@@ -13,6 +13,7 @@ from mesos_twisted.testing.sim.kernel import Process
 #: Why a process may leave by itself: exit code and the beginning of its sentence.
 REASONS: Final[tuple[tuple[int, str], ...]] = (
     (1, r"Another master leads"),
+    (1, r"The session .*in ZooKeeper"),
     (1, r"The checkpoints cannot be (read|written)"),
     (1, r"Agent has been marked gone"),
     (1, r"\d+ of \d+ agents did not return"),

@@ -98,6 +98,12 @@ class SimRows:
         self.flush()
         self._rows = dict(self._flushed)
 
+    def clear(self) -> None:
+        """Nothing is left."""
+        self._rows.clear()
+        self._flushed.clear()
+        self._log.clear()
+
     def tear(self) -> str | None:
         """One row is cut short, as by a bad sector; its key, or None without rows."""
         keys = sorted(key for key in self._rows if not key.startswith(IDENTITY))

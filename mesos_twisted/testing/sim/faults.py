@@ -9,10 +9,10 @@ an end it arranges for it. `heal` ends everything that is still wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
-from mesos_twisted.testing.sim import faults_zk
+from mesos_twisted.testing.sim import faults_rare, faults_zk
 from mesos_twisted.testing.sim.net import Cut, Profile
 from mesos_twisted.testing.sim.reactor import SimReactor
 from mesos_twisted.testing.sim.world import Place, World
@@ -169,7 +169,7 @@ def torn_row(world: World, random: Random) -> str:
     if place is None:
         return "no agent with rows"
     host = world.hosts[place.name]
-    host.policy = replace(host.policy, strict=False)
+    host.lenient()
     key = host.rows.tear()
     world.kill(place)
     return f"row {key} of {place.name} is torn"
@@ -274,6 +274,14 @@ KINDS: dict[str, Fault] = {
     )
 } | faults_zk.KINDS
 
+#: In so many of ten seeds something rare happens too.
+_RARE_IN_TEN = 4
+EVERY: dict[str, Fault] = KINDS | faults_rare.KINDS
+
+
+#: Rare faults are numbered from here on.
+FIRST_RARE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -291,7 +299,17 @@ def plan(seed: int, seconds: float, kinds: dict[str, Fault] | None = None) -> li
     every = sorted(kinds or KINDS)
     some = random.sample(every, random.randint(1, min(7, len(every))))
     gap_s = random.choice((3.0, 6.0, 12.0, 30.0))
-    return list(_drawn(random, some, gap_s, seconds))
+    planned = list(_drawn(random, some, gap_s, seconds))
+    return planned if kinds else sorted([*planned, *rare(seed, seconds)], key=lambda one: one.at)
+
+
+def rare(seed: int, seconds: float) -> Iterator[Planned]:
+    """Mostly nothing, else one or two rare faults early enough to have consequences."""
+    random = Random(f"rare faults {seed}")
+    if random.random() * 10 < _RARE_IN_TEN:
+        for number in range(random.choice((1, 2))):
+            at = 4.0 + random.random() * 0.5 * seconds
+            yield Planned(FIRST_RARE + number, at, random.choice(sorted(faults_rare.KINDS)))
 
 
 def _drawn(random: Random, kinds: list[str], gap_s: float, seconds: float) -> Iterator[Planned]:
@@ -306,6 +324,7 @@ def heal(world: World) -> None:
     """Nothing is wrong any more: links are whole, disks good, machines on, processes running."""
     world.net.heal_all()
     faults_zk.heal(world)
+    faults_rare.heal(world)
     for node in world.net.nodes.values():
         node.dns_down = False
         node.set_rate(1.0)

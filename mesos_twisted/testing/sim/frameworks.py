@@ -67,14 +67,21 @@ class SimFramework(Scheduler):
     """
 
     def __init__(
-        self, plan: Plan, random: Random, ledger: Ledger, now: Callable[[], float]
+        self,
+        plan: Plan,
+        random: Random,
+        ledger: Ledger,
+        now: Callable[[], float],
+        habits: Random | None = None,
     ) -> None:
+        """`habits` is chance for how it goes about what `random` makes it do."""
         self.plan = plan
         self.ledger = ledger
         self.driver: SchedulerDriver | None = None
         self.over: str | None = None
         self.wanted = plan.tasks
         self._random = random
+        self._habits = habits or Random(plan.name)
         self._now = now
         self._number = 0
         self._reactor: Any = None
@@ -227,10 +234,14 @@ class SimFramework(Scheduler):
             return f"run {seconds} exit {self._random.randint(1, 9)}{deaf}"
         return f"run {seconds} signal 11{deaf}"
 
+    def _refusing_s(self) -> float:
+        """For how long the rest of an offer is not wanted."""
+        return self._habits.choice((1.0, 1.0, 1.0, 30.0))
+
     def _launch(self, driver: SchedulerDriver, offer: m.Offer, count: int) -> None:
         tasks = [self._task(offer) for _ in range(count)]
         self.wanted -= count
-        self._asked(driver.launch(offer, tasks, 1.0), tasks)
+        self._asked(driver.launch(offer, tasks, self._refusing_s()), tasks)
         self._repent(driver, tasks)
 
     def _launch_group(self, driver: SchedulerDriver, offer: m.Offer, count: int) -> None:
@@ -243,7 +254,7 @@ class SimFramework(Scheduler):
             framework_id=self._id,
             resources=(scalar("cpus", 0.1, role), scalar("mem", 32, role), scalar("disk", 1, role)),
         )
-        self._asked(driver.launch_group(offer, executor, tasks, 1.0), tasks)
+        self._asked(driver.launch_group(offer, executor, tasks, self._refusing_s()), tasks)
         self._repent(driver, tasks)
 
     def _repent(self, driver: SchedulerDriver, tasks: list[m.TaskInfo]) -> None:
@@ -294,7 +305,11 @@ class SimFramework(Scheduler):
             self._note(driver.revive(*self._some_roles()))
         elif roll < 0.45:
             self._note(driver.suppress(*self._some_roles()))
-            self._timers.after(2.0, lambda: self._note(driver.revive()))
+            if self._habits.random() < 0.2:
+                # To make sure.
+                self._note(driver.suppress())
+            suppressed_s = self._habits.choice((2.0, 2.0, 15.0))
+            self._timers.after(suppressed_s, lambda: self._note(driver.revive()))
         elif self.plan.manners is Manners.DOUBLED and roll < 0.6:
             self._double(driver)
         elif self.plan.manners is Manners.FLOODING and roll < 0.8:

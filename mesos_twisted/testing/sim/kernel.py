@@ -73,6 +73,10 @@ class Faults:
     late_exit_s: float = 0.0
     #: A killed process may take so long to die (uninterruptible sleep).
     stuck_s: float = 0.0
+    #: A sandbox takes up to so long to make.
+    sandbox_s: float = 0.0
+    #: The number of a process that ended goes at once to one that is nobody's here.
+    strangers: float = 0.0
 
 
 @dataclass(slots=True)
@@ -121,6 +125,8 @@ class SimKernel:
         self.heard: Callable[[Process], object] | None = None
         #: How often ends of processes were lost with the launcher.
         self.launchers_lost = 0
+        #: Numbers of processes that no launcher started; they live until the machine restarts.
+        self.strangers: dict[int, None] = {}
         self._known: dict[str, Process] = {}
         self._pids = pids
         self._next = 0
@@ -140,6 +146,7 @@ class SimKernel:
         self.boots += 1
         for process in self.running():
             self._end(process, _KILL, tell=False)
+        self.strangers.clear()
         self._known.clear()
         self._told.clear()
 
@@ -198,6 +205,7 @@ class SimKernel:
     def _free_pid(self) -> int:
         # Few numbers, so that they are used again soon.
         taken = {one.pid for one in self.running()}
+        taken.update(self.strangers)
         while True:
             self._next = (self._next + 1) % max(self._pids, len(taken) + 2)
             if _FIRST_PID + self._next not in taken:
@@ -248,6 +256,8 @@ class SimKernel:
         if not process.running:
             return
         process.status, process.ended_at = status, self.clock.seconds()
+        if self.faults.strangers and self.random.random() < self.faults.strangers:
+            self.strangers[process.pid] = None
         if process.ending is not None and process.ending.active():
             process.ending.cancel()
         if tell:
@@ -269,37 +279,37 @@ class SimLauncher:
     def __init__(self, kernel: SimKernel, clock: IReactorTime) -> None:
         self.on_exit: ExitListener = lambda *_: None
         self.is_lost = False
-        self._kernel = kernel
+        self.kernel = kernel
         self._clock = clock
 
     def connect(self) -> Deferred[None]:
         """Ends are told here from now on."""
-        return self._ask(lambda: self._kernel.connect(self))
+        return self._ask(lambda: self.kernel.connect(self))
 
     def launch(self, request: LaunchRequest) -> Deferred[Started]:
         """Idempotent by container id."""
-        return self._ask(lambda: self._kernel.launch(request))
+        return self._ask(lambda: self.kernel.launch(request))
 
     def signal(self, container_id: str, signo: int, scope: Scope) -> Deferred[int]:
         """0 when nothing was there."""
-        return self._ask(lambda: self._kernel.signal(container_id, signo))
+        return self._ask(lambda: self.kernel.signal(container_id, signo))
 
     def destroy(self, container_id: str) -> Deferred[None]:
         """Fires when the process is dead, also for unknown ids."""
         done: Deferred[None] = Deferred()
 
         def look() -> None:
-            if self._kernel.destroy(container_id):
+            if self.kernel.destroy(container_id):
                 self._clock.callLater(self._wait_s(), done.callback, None)
             else:
-                self._kernel.clock.callLater(0.05, look)
+                self.kernel.clock.callLater(0.05, look)
 
-        self._kernel.clock.callLater(self._wait_s(), look)
+        self.kernel.clock.callLater(self._wait_s(), look)
         return done
 
     def forget(self, container_id: str) -> Deferred[None]:
         """Also for unknown ids."""
-        return self._ask(lambda: self._kernel.forget(container_id))
+        return self._ask(lambda: self.kernel.forget(container_id))
 
     def usage(self, container_id: str) -> Deferred[TreeUsage]:
         """One process of 4 KiB while it lives."""
@@ -307,7 +317,7 @@ class SimLauncher:
         def read() -> TreeUsage:
             lives = any(
                 one.state == "running" and one.container_id == container_id
-                for one in self._kernel.known()
+                for one in self.kernel.known()
             )
             return TreeUsage(0, 0, 4096, 1, 1) if lives else TreeUsage(0, 0, 0, 0, 0)
 
@@ -315,7 +325,7 @@ class SimLauncher:
 
     def list_all(self) -> Deferred[list[Entry]]:
         """Everything remembered."""
-        return self._ask(self._kernel.known)
+        return self._ask(self.kernel.known)
 
     def exited(self, container_id: str, status: int) -> None:
         """The kernel tells of an end; the agent hears of it if it lives."""
@@ -330,7 +340,7 @@ class SimLauncher:
         self.on_exit = lambda *_: None
 
     def _wait_s(self) -> float:
-        return self._kernel.random.random() * self._kernel.faults.delay_s
+        return self.kernel.random.random() * self.kernel.faults.delay_s
 
     def _ask(self, function: Callable[[], T]) -> Deferred[T]:
         """The request reaches the kernel a little later, the answer the agent later still."""
@@ -348,7 +358,7 @@ class SimLauncher:
             lost = UnavailableError("The launcher does not answer.")
             self._clock.callLater(0.0, done.errback, lost)
         else:
-            self._kernel.clock.callLater(self._wait_s(), happen)
+            self.kernel.clock.callLater(self._wait_s(), happen)
         return done
 
 

@@ -40,6 +40,8 @@ NAMES: Final[Mapping[str, str]] = {
     "master stopped": "a master left by itself",
     "offer declined": "a framework declined an offer",
     "offer rescinded": "an offer was taken back",
+    "operator's gone": "an operator was told that an agent is given up",
+    "operator's weights": "an operator was told that a role's weight holds",
     "orphan destroyed": "an agent found a container that no row told of",
     "pid reused": "a process got the number of one that had ended",
     "power cut": "a machine restarted with tasks on it",

@@ -27,6 +27,10 @@ FAULTS_S: Final = 60.0
 #: After healing: at least and at most so long until the world must be quiet.
 QUIET_S: Final = (20.0, 90.0)
 _STEP_S: Final = 5.0
+#: The share of worlds with an operator that does something.
+OPERATED: Final = 0.3
+#: The share of worlds in which some agents are given the masters' names.
+NAMED: Final = 0.2
 #: Runs that a minimisation may take.
 TRIES: Final = 60
 REGISTRY: Final = "/mesos_registry/"
@@ -55,6 +59,7 @@ class Verdict:
 def shape_of(seed: int) -> Shape:
     """The world of a seed: masters, agents, frameworks, network."""
     random, roles = Random(f"shape {seed}"), Random(f"roles {seed}")
+    operator, named = Random(f"operator {seed}"), Random(f"named {seed}")
     plans = tuple(
         Plan(
             f"f{number}",
@@ -80,6 +85,8 @@ def shape_of(seed: int) -> Shape:
             joined=random.choice((0.0, 0.1)),
         ),
         restart_s=random.choice((0.2, 1.0, 5.0)),
+        named=named.randint(1, 3) if named.random() < NAMED else 0,
+        operator_s=operator.choice((1.0, 3.0, 8.0)) if operator.random() < OPERATED else None,
     )
 
 
@@ -104,6 +111,8 @@ def run_seed(
         faults.heal(world)
         for framework in world.frameworks.values():
             framework.quieten()
+        if world.operator is not None:
+            world.operator.quieten()
         least, most = QUIET_S
         world.run(least)
         waited = least
@@ -128,7 +137,7 @@ def run_seed(
 
 def _harm(world: World, planned: Planned, done: list[Done]) -> None:
     random = Random(f"{world.seed} {planned.number}")
-    words = faults.KINDS[planned.kind](world, random)
+    words = faults.EVERY[planned.kind](world, random)
     done.append(Done(world.clock.now, planned.kind, words))
     world.clock.note("fault", words)
 

@@ -33,6 +33,7 @@ from mesos_twisted.testing.sim.clock import SimClock
 from mesos_twisted.testing.sim.frameworks import Plan, SimFramework
 from mesos_twisted.testing.sim.ledger import Ledger
 from mesos_twisted.testing.sim.net import Profile, SimNetwork, SimNode
+from mesos_twisted.testing.sim.operator import SimOperator
 from mesos_twisted.testing.sim.reactor import SimReactor
 from mesos_twisted.testing.sim.stores import SimRegistry, StoredRecords
 from mesos_twisted.testing.sim.tls import SimAuthority, SimContexts
@@ -46,6 +47,8 @@ PORT = 5050
 PING_TIMEOUT_S = 5.0
 REREGISTER_TIMEOUT_S = 60.0
 SESSION_S = 6.0
+#: What an agent says that leaves because it was given up.
+GIVEN_UP = "marked gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ class Shape:
     profile: Profile = field(default_factory=lambda: Profile(latency_s=0.002, jitter_s=0.01))
     #: A process that ended is started again after this.
     restart_s: float = 1.0
+    #: An operator does something about so often, in seconds; None: there is none.
+    operator_s: float | None = None
+    #: So many agents, the last ones, are given the masters' names instead of ZooKeeper's.
+    named: int = 0
 
 
 @dataclass(slots=True)
@@ -118,10 +125,15 @@ class World:
         for number in range(1, shape.agents + 1):
             self._add_host(f"a{number}")
         for plan in shape.frameworks:
+            random, habits = clock.random(plan.name), clock.random(f"{plan.name} habits")
             self.frameworks[plan.name] = SimFramework(
-                plan, clock.random(plan.name), self.ledger, clock.seconds
+                plan, random, self.ledger, clock.seconds, habits
             )
             self._place(plan.name, self._start_framework)
+        self.operator: SimOperator | None = None
+        if shape.operator_s is not None:
+            self.operator = SimOperator(clock.random("operator"), clock.seconds, shape.operator_s)
+            self._place("op", self._start_operator)
         for place in self.places.values():
             self.begin(place)
 
@@ -182,9 +194,14 @@ class World:
         framework = self.frameworks.get(place.name)
         if framework is not None:
             framework.die()
+        if self.operator is not None and place.name == "op":
+            self.operator.die()
 
     def _left(self, place: Place, code: int, sentence: str) -> None:
         self.exits.append(Exit(self.clock.now, place.name, code, sentence))
+        if GIVEN_UP in sentence and place.name in self.hosts:
+            # As the operator would who gave it up: the machine serves again, with nothing on it.
+            self.hosts[place.name].clean()
         # As a process would: not in the middle of what it is doing.
         self.clock.callLater(0.0, self.kill, place)
 
@@ -275,14 +292,22 @@ class World:
     def _masters(self, place: Place) -> MasterSource:
         if self.zk is None:
             return FixedMasters([("m1.sim", PORT)])
+        if int(place.name.removeprefix("a")) > self.shape.agents - self.shape.named:
+            names = [f"m{number}.sim" for number in range(1, self.shape.masters + 1)]
+            self.clock.random(f"{place.name} masters").shuffle(names)
+            return FixedMasters([(name, PORT) for name in names])
         return watch_zookeeper(place.reactor, self.zk, self._jitter(place), None, SESSION_S)
 
     def _start_framework(self, place: Place) -> None:
         self.frameworks[place.name].start(place.reactor, self.client(place))
 
-    def client(self, place: Place) -> Any:
-        """The leading master, for a framework's process."""
-        http = HttpClient(place.reactor, self.contexts(place, Role.FRAMEWORK), pipeline=8)
+    def _start_operator(self, place: Place) -> None:
+        assert self.operator is not None
+        self.operator.start(place.reactor, self.client(place, Role.OPERATOR))
+
+    def client(self, place: Place, role: Role = Role.FRAMEWORK) -> Any:
+        """The leading master, for a framework's or an operator's process."""
+        http = HttpClient(place.reactor, self.contexts(place, role), pipeline=8)
         named = [f"m1.sim:{PORT}"] if self.zk is None else self.zk.split(",")
         return LeaderClient(http, find_masters(place.reactor, named, self._jitter(place)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mesos_twisted.agent.core import recovery
 from mesos_twisted.agent.core.effects import Effect
@@ -58,8 +59,8 @@ async def _recover_by_pid(
 ) -> list[Recovered]:
     """A container whose number belongs to a living process lives."""
     await self._launcher.connect()
-    entries = await self._launcher.list_all()
-    alive = {entry.pid for entry in entries if entry.state == "running"}
+    launcher: Any = self._launcher
+    alive = {*launcher.kernel.strangers, *(one.pid for one in launcher.kernel.running())}
     recovered = await _recover(self, known)
     found = []
     for one in recovered:

@@ -18,6 +18,7 @@ from mesos_twisted.zookeeper.net.connection import Connection
 AREA = "zookeeper"
 
 _greeted = Session._greeted
+_drop = Connection.drop
 _once = _Look._once
 
 
@@ -34,6 +35,13 @@ def _hears_all(self: ZooKeeperClient, event: e.Event, connection: Connection | N
     finally:
         self._busy = False
     self._arm()
+
+
+def _drops_and_listens(self: Connection) -> None:
+    """A connection that is ended may say so."""
+    owner = self._owner
+    _drop(self)
+    self._owner = owner
 
 
 async def _finds_nothing(
@@ -72,10 +80,11 @@ def _servers_clock_only(self: Session, at: float) -> None:
 def _any_session(
     self: Session, link: _Connection, said: r.ConnectResponse, now: float
 ) -> list[e.Effect]:
-    """A session that is gone is replaced by what the server gives."""
+    """A session that is gone is replaced by a new one, which has no watches."""
     gone: Any = said.timeout_ms <= 0 or said.session_id == 0
     if gone and self.session_id:
         self.session_id, self._password = 0, bytes(16)
+        self._watches = Watches()
         return self._give_up(now, "another session is begun")
     return _greeted(self, link, said, now)
 
@@ -85,7 +94,7 @@ BUGS = (
         "old-connections-are-heard",
         AREA,
         "what a connection of an earlier time still says is taken for the present one's",
-        swap((ZooKeeperClient, "_hear", _hears_all)),
+        swap((ZooKeeperClient, "_hear", _hears_all), (Connection, "drop", _drops_and_listens)),
         (1265,),
     ),
     PlantedBug(

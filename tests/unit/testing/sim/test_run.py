@@ -20,14 +20,18 @@ def test_a_seed_gives_the_same_verdict_again() -> None:
 
 def test_seeds_differ_in_worlds_and_faults() -> None:
     assert len({shape_of(seed) for seed in range(50)}) > 40
-    plans = [faults.plan(seed, 60.0) for seed in range(50)]
+    plans = [faults.plan(seed, 60.0) for seed in range(100)]
     kinds = {one.kind for plan in plans for one in plan}
-    assert kinds == set(faults.KINDS)
+    assert kinds == set(faults.EVERY)
     assert all(0 < one.at < 60.0 for plan in plans for one in plan)
 
 
 def test_a_fault_left_out_changes_no_other() -> None:
-    seed = next(one for one in range(100) if len(faults.plan(one, 60.0)) > 3)
+    seed = next(
+        one
+        for one in range(100)
+        if len(faults.plan(one, 60.0)) > 3 and not list(faults.rare(one, 60.0))
+    )
     whole = run_seed(seed)
     some = run_seed(seed, without={0})
     assert len(some.faults) == len(whole.faults) - 1
