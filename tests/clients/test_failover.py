@@ -4,39 +4,21 @@ Three masters and one ZooKeeper server; masters, agents and connectors have `zk:
 """
 
 import json
-import subprocess
-import sys
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
 from mesos_twisted.testing.processes import wait_until
-from mesos_twisted.testing.zookeeper import RealEnsemble
-from tests.clients.conftest import REPOSITORY, ClientCluster
+from tests.clients.conftest import three_masters
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(900)]
-PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture
 def followed():
     """The cluster of the other tests, with three masters."""
-    tool = REPOSITORY / "tools" / "zookeeper.sh"
-    made = subprocess.run([tool], capture_output=True, text=True, timeout=110)
-    assert made.returncode == 0, made.stderr
-    running = ClientCluster(Path(tempfile.mkdtemp(prefix="mesos-clients-")))
-    running.prepare()
-    running.ensemble = RealEnsemble.start(running.root)
-    try:
-        running.start()
-    except BaseException:
-        print(running.logs(), file=sys.stderr)
-        running.stop()
-        raise
-    yield running
-    running.stop()
+    with three_masters() as running:
+        yield running
 
 
 def test_pymesos_outlives_the_leader(followed, survive):
