@@ -23,7 +23,7 @@ from mesos_twisted.errors import MalformedError, UnavailableError
 from mesos_twisted.protocol import codec_json
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.recordio import Decoder
-from mesos_twisted.sdk.scheduler import Answer, Master, Stream
+from mesos_twisted.sdk.master import Answer, Master, Stream
 from mesos_twisted.transport.messages import Headers
 from mesos_twisted.units import parse_duration
 
