@@ -2,8 +2,7 @@
 
 The conversation: the TCP transport delivers ciphertext to a `TLSConnection`, which finishes the
 handshake, asks `choose` for the inner protocol (ALPN decides) and from then on is that protocol's
-transport. What is written while input is delivered leaves in one record and one send when the
-delivery ends; what is written at other times leaves at the end of the reactor turn.
+transport; `tls_sending` is the half of it that writes.
 This costs a third of what pyOpenSSL under Twisted costs. Which certificates are good is decided by
 the SSL context alone; this module never opens a connection in plaintext.
 """
@@ -11,23 +10,27 @@ the SSL context alone; this module never opens a connection in plaintext.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IConsumer, IProtocol, IPushProducer, ITransport
+from twisted.internet.interfaces import IConsumer, IProtocol, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.tls_failures import HandshakeFailure, TlsError, classify
+from mesos_twisted.transport.tls_sending import (
+    CLOSED,
+    CLOSING,
+    HANDSHAKE,
+    OPEN,
+    READ_BYTES,
+    SenderOwner,
+    TLSSender,
+)
 
-_READ = 16 * 1024  # the most one TLS record holds
 _FEED = 2 * 1024  # ciphertext given to OpenSSL at once: a MemoryBIO never shrinks
-_GATHER = 64 * 1024
 _TLS_HANDSHAKE = 0x16
-
-_HANDSHAKE, _OPEN, _CLOSING, _CLOSED = range(4)
 
 
 class IContextSource(Protocol):
@@ -40,10 +43,9 @@ class IContextSource(Protocol):
         """The context for a connection we open."""
 
 
-class TLSOwner(Protocol):
+class TLSOwner(SenderOwner, Protocol):
     """What a connection needs of whoever made it."""
 
-    batch: FlushBatch
     handshake_bytes: int
 
     def server_context(self) -> ssl.SSLContext:
@@ -62,51 +64,32 @@ class TLSOwner(Protocol):
 
 
 @implementer(IProtocol, ITransport, IConsumer, IPushProducer)
-class TLSConnection:
+class TLSConnection(TLSSender):
     """Both halves: protocol of the TCP transport below, transport of the protocol above."""
 
     __slots__ = (
-        "_delivering",
-        "_disconnect_later",
-        "_failure",
-        "_gathered",
-        "_gathered_bytes",
         "_incoming",
         "_inner",
-        "_outgoing",
-        "_owner",
         "_paused",
-        "_producer",
         "_received",
-        "_ssl",
-        "_state",
-        "_tcp",
         "context",
         "started_s",
     )
+
+    _owner: TLSOwner
 
     def __init__(self, owner: TLSOwner, start: Callable[..., ssl.SSLObject] | None) -> None:
         """`start(incoming, outgoing)` makes a client's SSL object; a server's is made by
         `begin` when its first bytes are there, so that half-open connections cost little.
         """
-        self._owner = owner
+        super().__init__(owner)
         self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._ssl: ssl.SSLObject | None = None
         if start is not None:
             self._ssl = start(self._incoming, self._outgoing)
         self.context: ssl.SSLContext | None = None if self._ssl is None else self._ssl.context
-        self._tcp: Any = None  # a Twisted transport: ITransport, IConsumer and IPushProducer
         self._inner: IProtocol | None = None
-        self._state = _HANDSHAKE
-        self._gathered: list[bytes] = []
-        self._gathered_bytes = 0
         self._received = 0
-        self._delivering = False
         self._paused = False
-        self._producer = False
-        self._disconnect_later = False
-        self._failure: TlsError | None = None
         self.started_s = 0.0
 
     # IProtocol, for the TCP transport below
@@ -126,26 +109,26 @@ class TLSConnection:
     def dataReceived(self, data: bytes) -> None:
         """Take ciphertext."""
         state = self._state
-        if state == _OPEN:
+        if state == OPEN:
             if len(data) <= _FEED:
                 self._incoming.write(data)
                 self._deliver()
             else:
                 self._deliver(memoryview(data))
-        elif state == _HANDSHAKE:
+        elif state == HANDSHAKE:
             self._received += len(data)
             if self._ssl is None and not self._begin(data):
                 return
             rest = memoryview(data)
-            while rest and self._state == _HANDSHAKE:
+            while rest and self._state == HANDSHAKE:
                 self._incoming.write(rest[:_FEED])
                 rest = rest[_FEED:]
                 self._handshake(rest)
 
     def connectionLost(self, reason: Failure) -> None:
         """The TCP connection is gone."""
-        state, self._state = self._state, _CLOSED
-        if state == _HANDSHAKE:
+        state, self._state = self._state, CLOSED
+        if state == HANDSHAKE:
             self._owner.handshake_failed(
                 self, HandshakeFailure.CLOSED, "the peer closed the connection in the TLS handshake"
             )
@@ -156,7 +139,7 @@ class TLSConnection:
             return
         if self._failure is not None:
             reason = _failure(self._failure)
-        elif state == _OPEN and isinstance(reason.value, ConnectionDone):
+        elif state == OPEN and isinstance(reason.value, ConnectionDone):
             # No close_notify came: what was received may have been cut short.
             reason = _failure(ConnectionLost("the peer closed the connection without a TLS close"))
         inner.connectionLost(reason)
@@ -197,7 +180,7 @@ class TLSConnection:
             reason, phrase = classify(problem)
             self.refuse(reason, phrase)
             return
-        self._state = _OPEN
+        self._state = OPEN
         self._send_outgoing()
         name = self._ssl.selected_alpn_protocol()
         inner = self._owner.handshaken(self, None if name is None else name.encode())
@@ -209,13 +192,13 @@ class TLSConnection:
         inner.makeConnection(self)
         self._delivering = False
         self.flush()
-        if (self._incoming.pending or rest) and self._state == _OPEN:
+        if (self._incoming.pending or rest) and self._state == OPEN:
             self._deliver(rest)
 
     def refuse(self, reason: HandshakeFailure, phrase: str) -> None:
         """End an unfinished handshake; nothing but an alert already written is sent."""
-        if self._state == _HANDSHAKE:
-            self._state = _CLOSING
+        if self._state == HANDSHAKE:
+            self._state = CLOSING
             self._failure = TlsError(reason.value, phrase)
             self._owner.handshake_failed(self, reason, phrase)
             if reason is HandshakeFailure.TIMEOUT:
@@ -233,7 +216,7 @@ class TLSConnection:
         try:
             while not self._paused:
                 try:
-                    plain = tls.read(_READ)
+                    plain = tls.read(READ_BYTES)
                 except ssl.SSLWantReadError:
                     if not rest:
                         break
@@ -246,7 +229,7 @@ class TLSConnection:
                     return
                 if inner is not None:
                     inner.dataReceived(plain)
-                if self._state != _OPEN or not (incoming.pending or tls.pending() or rest):
+                if self._state != OPEN or not (incoming.pending or tls.pending() or rest):
                     break
         except ssl.SSLError as problem:
             self._broken(problem)
@@ -262,134 +245,22 @@ class TLSConnection:
 
     def _peer_closed(self) -> None:
         """close_notify: the peer says that nothing was cut off."""
-        if self._state == _OPEN:
+        if self._state == OPEN:
             self._delivering = False
             self.loseConnection()
 
-    def _broken(self, problem: ssl.SSLError) -> None:
-        """A record that fails its check, or an alert; also a client whose certificate a TLS 1.3
-        server refused, which it learns only here."""
-        _, phrase = classify(problem)
-        self._failure = TlsError(HandshakeFailure.PEER_ALERT.value, phrase)
-        self._state = _CLOSING
-        self._send_outgoing()
-        self._tcp.loseConnection()
-
-    # ITransport, for the protocol above
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes written and not yet accepted by the kernel (those queued below are ciphertext)."""
-        below: int = getattr(self._tcp, "buffered_bytes", 0)
-        return self._gathered_bytes + below
-
-    def write(self, data: bytes) -> None:
-        """Send `data` at the end of the delivery or of the reactor turn under way."""
-        if self._state != _OPEN or not data:
-            return
-        if not self._gathered and not self._delivering:
-            self._owner.batch.add(self)
-        self._gathered.append(data)
-        self._gathered_bytes += len(data)
-        if self._gathered_bytes > _GATHER:
-            self.flush()
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send the pieces of `data` as one."""
-        self.write(b"".join(data))
-
-    def flush(self) -> None:
-        """Encrypt and send what is gathered, now."""
-        gathered = self._gathered
-        if not gathered or self._ssl is None or self._state != _OPEN:
-            return
-        data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
-        gathered.clear()
-        self._gathered_bytes = 0
-        try:
-            sent = self._ssl.write(data)
-            if sent < len(data):
-                # OpenSSL takes one record at a time.
-                view, pieces = memoryview(data), [self._outgoing.read()]
-                while sent < len(data):
-                    sent += self._ssl.write(view[sent : sent + _READ])
-                    pieces.append(self._outgoing.read())
-                self._tcp.write(b"".join(pieces))
-                return
-        except ssl.SSLError as problem:
-            self._broken(problem)
-            return
-        self._tcp.write(self._outgoing.read())
-
-    def loseConnection(self) -> None:
-        """Close after what was written, with a close_notify."""
-        if self._state == _HANDSHAKE:
-            self._state = _CLOSING
-            self._tcp.loseConnection()
-            return
-        if self._state != _OPEN:
-            return
-        if self._producer:
-            self._disconnect_later = True
-            return
-        self.flush()
-        if self._state != _OPEN or self._ssl is None:
-            return
-        self._state = _CLOSING
-        try:
-            self._ssl.unwrap()
-        except ssl.SSLError:
-            # It waits for the peer's close_notify, which we do not.
-            pass
-        self._send_outgoing()
-        self._tcp.loseConnection()
+    # The protocol above does not want more
 
     def abortConnection(self) -> None:
         """Close at once; nothing gathered is sent."""
-        if self._state != _CLOSED:
-            if self._state == _HANDSHAKE:
+        if self._state != CLOSED:
+            if self._state == HANDSHAKE:
                 self._owner.handshake_failed(
                     self, HandshakeFailure.CLOSED, "the connection was given up"
                 )
-            self._state = _CLOSING
+            self._state = CLOSING
             self._gathered.clear()
             self._tcp.abortConnection()
-
-    def getPeer(self) -> IAddress:
-        """The peer's address."""
-        address: IAddress = self._tcp.getPeer()
-        return address
-
-    def getHost(self) -> IAddress:
-        """Our own address."""
-        address: IAddress = self._tcp.getHost()
-        return address
-
-    @property
-    def peer_address(self) -> str:
-        """The peer as `host:port`."""
-        address: Any = self._tcp.getPeer()
-        host, port = getattr(address, "host", "unix"), getattr(address, "port", 0)
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def peer_certificate(self) -> bytes | None:
-        """The peer's certificate in DER; None when it showed none."""
-        return None if self._ssl is None else self._ssl.getpeercert(True)
-
-    # IConsumer and IPushProducer: the TCP transport's buffer is the one that fills
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """`producer` follows the TCP transport's buffer."""
-        self._producer = not streaming
-        self._tcp.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """The producer has nothing more to say; a delayed close happens now."""
-        self._producer = False
-        self._tcp.unregisterProducer()
-        if self._disconnect_later:
-            self._disconnect_later = False
-            self.loseConnection()
 
     def pauseProducing(self) -> None:
         """Deliver nothing until `resumeProducing`."""
@@ -398,7 +269,7 @@ class TLSConnection:
 
     def resumeProducing(self) -> None:
         """Deliver again; what was held back comes at the end of this turn."""
-        if self._paused and self._state == _OPEN:
+        if self._paused and self._state == OPEN:
             self._paused = False
             self._tcp.resumeProducing()
             self._owner.batch.add(_Redelivery(self))
@@ -409,12 +280,8 @@ class TLSConnection:
 
     def redeliver(self) -> None:
         """Deliver what had come before the pause."""
-        if self._state == _OPEN and not self._delivering and not self._paused:
+        if self._state == OPEN and not self._delivering and not self._paused:
             self._deliver()
-
-    def _send_outgoing(self) -> None:
-        if self._outgoing.pending:
-            self._tcp.write(self._outgoing.read())
 
 
 class _Redelivery:
