@@ -106,9 +106,10 @@ def leader_deposed(world: World, random: Random) -> str:
     nodes = [path for path in leader.tree.nodes if path.startswith(f"{_ELECTION}/json.info_")]
     if not nodes:
         return "no node to remove"
+    owner = leader.tree.nodes[min(nodes)].owner
     seconds = round(2.0 + random.random() * 10.0, 2)
     for server in servers:
-        if len(servers) == 1 or random.random() < 0.7:
+        if server.serves(owner) or random.random() < 0.2:
             server.lag_s = seconds
             world.clock.callLater(2 * seconds, _lag_no_more, server)
     leader.administer(r.Delete(min(nodes), r.ANY_VERSION))

@@ -491,6 +491,10 @@ class ZkServer:
                     del self._deadlines[session]
                     self.expire(session)
 
+    def serves(self, session: int) -> bool:
+        """Is the session's client connected here?"""
+        return session in self._by_session
+
     def administer(self, request: r.Request) -> None:
         """Somebody with every right asks for it, when this leads."""
         self._hand_over(request, 0, (), lambda zxid, error, reply: None)
