@@ -65,6 +65,8 @@ def ended(end: End, full: Sequence[float]) -> list[str]:
         return [f"{end.member} ended by itself with status {end.status}{said}"]
     if end.status == -end.by and (end.by is signal.SIGKILL or end.lived_s < STARTS_S):
         return []
+    if end.status == -end.by and _reasoned(end, kind):
+        return []  # it was ending already: nobody listens to signals any more
     if end.status == 0 and end.by is not signal.SIGKILL:
         return []
     return [f"{end.member} ended with status {end.status} on {end.by.name}{said}"]
@@ -75,8 +77,14 @@ def _by_itself(end: End, kind: str, full: Sequence[float]) -> bool:
     if kind == "master":
         return any(word in end.said for word in MASTER_ENDS.get(end.status, ()))
     if end.status > 0 and soon_after(full, end.at):
-        return any(word in end.said for word in DISK_WORDS)
+        return _reasoned(end, kind)
     return False
+
+
+def _reasoned(end: End, kind: str) -> bool:
+    """Has it said one of the reasons to end?"""
+    words = DISK_WORDS if kind == "agent" else sum(MASTER_ENDS.values(), ())
+    return any(word in end.said for word in words)
 
 
 @dataclass(frozen=True, slots=True)

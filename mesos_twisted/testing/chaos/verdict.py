@@ -15,6 +15,8 @@ from mesos_twisted.testing.chaos.health import soon_after
 
 #: States of a task that never ran, or of which nobody knows any more.
 NEVER_RAN: Final = frozenset({State.TASK_DROPPED, State.TASK_GONE})
+#: Why a master tells the state of a task whose agent is back.
+RETURNED: Final = "REASON_AGENT_REREGISTERED"
 _ORDER: Final = (State.TASK_STAGING, State.TASK_STARTING, State.TASK_RUNNING, State.TASK_KILLING)
 
 
@@ -165,11 +167,29 @@ def _order(story: Story, ran: bool) -> list[str]:
         lost = [s.value for s in (State.TASK_STARTING, State.TASK_RUNNING) if s not in own]
         if lost:
             broken.append(f"{story.task} ended {own[-1].value}, but {lost} was never told")
-    # A question may be answered with the end before the agent's own word of it comes.
+    return broken + _after_the_end(story)
+
+
+def _after_the_end(story: Story) -> list[str]:
+    """What came after the first word of an end goes with it.
+
+    That word may be an answer of the master, ahead of the agent's own: then that one says the same.
+    As in Mesos, a master that loses the agent before the end was acknowledged there says it is
+    UNREACHABLE; when the agent is back it tells the task's latest state at once, and what the agent
+    still has to say before that comes behind.
+    """
     ended = next((u for u in story.updates if is_terminal(State(u["state"]))), None)
-    if ended is not None:
-        after = story.updates[story.updates.index(ended) + 1 :]
-        late = [u["state"] for u in after if u["uuid"] or not is_terminal(State(u["state"]))]
-        if any(state != ended["state"] for state in late):
-            broken.append(f"{story.task} was {ended['state']} ({ended['reason']}), and then {late}")
-    return broken
+    if ended is None:
+        return []
+    late, behind = [], ended["reason"] == RETURNED
+    for update in story.updates[story.updates.index(ended) + 1 :]:
+        state, reliable = State(update["state"]), bool(update["uuid"])
+        over = is_terminal(state)
+        behind = behind and not (reliable and over)
+        if (state is State.TASK_UNREACHABLE and not reliable) or (behind and not over):
+            continue
+        if reliable or not over or update["reason"] == RETURNED:
+            late.append(update["state"])
+    if any(state != ended["state"] for state in late):
+        return [f"{story.task} was {ended['state']} ({ended['reason']}), and then {late}"]
+    return []

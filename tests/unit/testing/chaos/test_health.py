@@ -21,6 +21,7 @@ KILL, TERM = signal.SIGKILL, signal.SIGTERM
         End("master-1", 100.0, 1, TERM, DEPOSED),
         End("master-1", 100.0, 75, None, "Stopping: The registry was not read within 60 s"),
         End("master-1", 100.0, -9, KILL),
+        End("agent-1", 100.0, -15, TERM, FULL),
         End("framework-1", 100.0, 0, TERM),
         End("agent-1", 100.0, -15, TERM, lived_s=1.0),
         End("zookeeper-1", 100.0, 143, TERM),

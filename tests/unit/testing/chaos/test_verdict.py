@@ -25,6 +25,8 @@ FINE = (update("STARTING", "a"), update("RUNNING", "b"), update("FINISHED", "c")
 FAILED = (*FINE[:2], update("FAILED", "c", message="Command exited with status 7"))
 SHOT = (*FINE[:2], update("FAILED", "c", message="Command terminated with signal Killed"))
 AWAY = update("UNREACHABLE", reason="REASON_AGENT_REMOVED")
+BACK = "REASON_AGENT_REREGISTERED"
+ASKED = "REASON_RECONCILIATION"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,9 @@ AWAY = update("UNREACHABLE", reason="REASON_AGENT_REMOVED")
         (told(*FINE, FINE[2], update("GONE", reason="REASON_RECONCILIATION")), RAN),
         (told(*FINE[:2], update("FINISHED", reason="REASON_RECONCILIATION"), FINE[2]), RAN),
         (told(FINE[0], AWAY, update("RUNNING"), *FINE[1:]), RAN),
+        (told(*FINE, AWAY, update("FINISHED", reason=BACK)), RAN),
+        (told(*FINE[:2], update("FINISHED", reason=ASKED), AWAY, FINE[2]), RAN),
+        (told(AWAY, update("FINISHED", reason=BACK), update("RUNNING", reason=ASKED), *FINE), RAN),
         (told(*FAILED), Truth([Start(1, "2")], [7])),
         (told(*SHOT), Truth([Start(1, "2")], [-9])),
         (told(*FINE[:2], update("KILLED", "c"), kind="killed"), Truth([Start(1, "2")], [])),
@@ -66,6 +71,11 @@ def test_true_stories(story: Story, was: Truth) -> None:
         (told(*FINE, FINE[0]), RAN, "was told ['TASK_STARTING'] again after a later state"),
         (told(*FINE[:2], update("KILLED", "c"), kind="killed"), RAN, "but it ended with [0]"),
         (told(update("GONE"), *FINE), RAN, "and then"),
+        (told(update("FAILED", reason=BACK), *FINE), RAN, "and then ['TASK_FINISHED']"),
+        (told(*FINE, AWAY, update("FAILED", reason=BACK)), RAN, "and then ['TASK_FAILED']"),
+        (told(update("FINISHED", reason=BACK), *FINE, update("RUNNING")), RAN, "and then"),
+        (told(update("FINISHED", reason=ASKED), *FINE), RAN, "and then"),
+        (told(*FINE, AWAY, update("RUNNING", reason=BACK)), RAN, "and then"),
         (told(*FINE, update("RUNNING")), RAN, "and then"),
     ],
 )
