@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from mesos_twisted.security.core.principal import Role
-from mesos_twisted.security.net import authority
+from mesos_twisted.security.net import authority, revocation
 from mesos_twisted.testing.daemons import Daemons
 from mesos_twisted.testing.processes import wait_until
 from mesos_twisted.testing.scheduler_client import JSON, SchedulerClient
@@ -134,7 +134,7 @@ def test_a_revoked_certificate_is_cut_and_refused(daemons: Daemons) -> None:
     idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"200 OK" in idle.recv(4096)
     for name in ("leaver", "fired", "agent-2"):
-        authority.revoke(certs, name)
+        revocation.revoke(certs, name)
     reload(daemons)
     assert leaver.closed.wait(60)
     for open_one in (fired, idle):

@@ -20,7 +20,13 @@ from cryptography.hazmat.primitives import hashes
 from mesos_twisted.errors import MesosError
 from mesos_twisted.security.core.credentials import hash_secret
 from mesos_twisted.security.core.principal import Role
-from mesos_twisted.security.net import authority
+from mesos_twisted.security.net import (
+    authority,
+    authority_files,
+    certificates,
+    revocation,
+    rotation,
+)
 from mesos_twisted.security.net.certificates import CRL_DAYS
 
 T = TypeVar("T")
@@ -118,12 +124,12 @@ def revoke(directory: Path, name: str | None, serial: str | None) -> None:
             number = int(serial.replace(":", ""), 16)
         except ValueError:
             raise click.UsageError(f"'{serial}' is not a hexadecimal serial.") from None
-        _try(lambda: authority.revoke_serial(directory, number))
+        _try(lambda: revocation.revoke_serial(directory, number))
         click.echo(f"Revoked serial {number:x}; deploy {directory / 'crl.pem'} and reload.")
     elif name is not None:
         holder = name
         _need_certificate(directory, holder)
-        serials = _try(lambda: authority.revoke(directory, holder))
+        serials = _try(lambda: revocation.revoke(directory, holder))
         count = f"{len(serials)} certificate{'s' if len(serials) > 1 else ''}"
         click.echo(
             f"Revoked {count} of '{holder}'; deploy {directory / 'crl.pem'} and reload the daemons."
@@ -135,7 +141,7 @@ def revoke(directory: Path, name: str | None, serial: str | None) -> None:
 def crl(directory: Path) -> None:
     """Sign the revocation list again, so that it stays valid."""
     _need_authority(directory)
-    path = _try(lambda: authority.refresh_crl(directory))
+    path = _try(lambda: revocation.refresh_crl(directory))
     click.echo(f"Signed {path}; it is valid for {CRL_DAYS} days.")
 
 
@@ -146,13 +152,13 @@ def rotate(directory: Path, step: str) -> None:
     """Replace the authority in three steps, each deployed to every host before the next."""
     _need_authority(directory)
     if step == "prepare":
-        path = _try(lambda: authority.prepare_rotation(directory))
+        path = _try(lambda: rotation.prepare_rotation(directory))
         click.echo(f"{path} now trusts a second authority; deploy it with crl.pem, then `switch`.")
     elif step == "switch":
-        _try(lambda: authority.switch_authority(directory))
+        _try(lambda: rotation.switch_authority(directory))
         click.echo("The second authority signs now; renew and deploy every leaf, then `retire`.")
     else:
-        path = _try(lambda: authority.retire_authority(directory))
+        path = _try(lambda: rotation.retire_authority(directory))
         click.echo(f"The old authority is retired; deploy {path} with crl.pem.")
 
 
@@ -204,19 +210,21 @@ def _need_certificate(directory: Path, name: str) -> Path:
 def _revoked(directory: Path) -> frozenset[tuple[bytes, int]]:
     if not (directory / "crl.pem").is_file():
         return frozenset()
-    return authority.revoked_serials(directory)
+    return revocation.revoked_serials(directory)
 
 
 def _describe(
     path: Path, revoked: frozenset[tuple[bytes, int]]
 ) -> list[dict[str, str | list[str]]]:
-    return [_row(path, certificate, revoked) for certificate in authority.load_certificates(path)]
+    return [
+        _row(path, certificate, revoked) for certificate in authority_files.load_certificates(path)
+    ]
 
 
 def _row(
     path: Path, certificate: x509.Certificate, revoked: frozenset[tuple[bytes, int]]
 ) -> dict[str, str | list[str]]:
-    uris, hosts = authority.subject_names(certificate)
+    uris, hosts = certificates.subject_names(certificate)
     now = datetime.datetime.now(datetime.UTC)
     state = "valid"
     if (certificate.issuer.public_bytes(), certificate.serial_number) in revoked:

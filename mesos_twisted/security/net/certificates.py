@@ -174,3 +174,16 @@ def public_bytes(key: object) -> bytes:
 
 def pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def subject_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
+    """(URIs, host names and addresses) among the certificate's SANs."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return [], []
+    hosts = [
+        *names.get_values_for_type(x509.DNSName),
+        *map(str, names.get_values_for_type(x509.IPAddress)),
+    ]
+    return list(names.get_values_for_type(x509.UniformResourceIdentifier)), hosts

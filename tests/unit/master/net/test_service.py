@@ -19,7 +19,7 @@ from mesos_twisted.registry.operations import (
     RegistryOperation,
     Snapshot,
 )
-from mesos_twisted.security.net.authority import revoke
+from mesos_twisted.security.net.revocation import revoke
 from mesos_twisted.testing.master_service import Certificates, Make, MasterWorld, register
 from mesos_twisted.transport.listen import Listener
 from mesos_twisted.transport.tls_factory import TLSServerFactory

@@ -15,7 +15,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mesos_twisted.errors import MalformedError, MesosError, RefusedError, UnavailableError
 from mesos_twisted.security.core.principal import Role
-from mesos_twisted.security.net import authority, files
+from mesos_twisted.security.net import (
+    authority,
+    authority_files,
+    certificates,
+    files,
+    revocation,
+    rotation,
+)
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
@@ -28,7 +35,7 @@ def ca(tmp_path: Path) -> Path:
 
 
 def leaf(root: Path, name: str) -> x509.Certificate:
-    return authority.load_certificates(root / f"{name}.pem")[0]
+    return authority_files.load_certificates(root / f"{name}.pem")[0]
 
 
 def mode(path: Path) -> int:
@@ -94,7 +101,7 @@ def test_a_leaf_says_its_role_hosts_and_usage(
 ) -> None:
     made = authority.issue(ca, role, "n", ["h.example", "10.0.0.1", "::1"], now=NOW)
     found = leaf(ca, "n")
-    uris, hosts = authority.subject_names(found)
+    uris, hosts = certificates.subject_names(found)
     assert uris == [f"mesos://blue/{role.value}/n"]
     assert hosts == ["h.example", "10.0.0.1", "::1"]
     usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -102,11 +109,11 @@ def test_a_leaf_says_its_role_hosts_and_usage(
     assert isinstance(found.public_key(), ec.EllipticCurvePublicKey)
     assert made.not_after == found.not_valid_after_utc == NOW + datetime.timedelta(days=30)
     assert found.not_valid_before_utc < NOW
-    found.verify_directly_issued_by(authority.load_bundle(ca)[0])
+    found.verify_directly_issued_by(authority_files.load_bundle(ca)[0])
 
 
 def test_the_authority_signs_leaves_only_and_holds_five_years(ca: Path) -> None:
-    (found,) = authority.load_bundle(ca)
+    (found,) = authority_files.load_bundle(ca)
     limits = found.extensions.get_extension_for_class(x509.BasicConstraints)
     assert limits.critical and limits.value.ca and limits.value.path_length == 0
     assert found.not_valid_after_utc == NOW + datetime.timedelta(days=5 * 365)
@@ -177,7 +184,7 @@ def test_renewal_keeps_who_and_the_key_and_extends(ca: Path) -> None:
     made = authority.renew(ca, "a", now=NOW + datetime.timedelta(days=20))
     after = leaf(ca, "a")
     assert made.not_after == NOW + datetime.timedelta(days=50)
-    assert authority.subject_names(after) == authority.subject_names(before)
+    assert certificates.subject_names(after) == certificates.subject_names(before)
     assert after.serial_number != before.serial_number
     assert (ca / "a-key.pem").read_bytes() == key
     authority.renew(ca, "a", now=NOW, new_key=True)
@@ -190,23 +197,23 @@ def test_revocation_takes_every_certificate_of_a_name_and_its_key(ca: Path) -> N
     first = leaf(ca, "a").serial_number
     authority.renew(ca, "a", now=NOW)
     second = leaf(ca, "a").serial_number
-    assert set(authority.revoke(ca, "a", NOW)) == {first, second}
-    assert {serial for _, serial in authority.revoked_serials(ca)} == {first, second}
+    assert set(revocation.revoke(ca, "a", NOW)) == {first, second}
+    assert {serial for _, serial in revocation.revoked_serials(ca)} == {first, second}
     with pytest.raises(RefusedError, match="not used again"):
         authority.renew(ca, "a", now=NOW)
     authority.renew(ca, "a", now=NOW, new_key=True)
     third = leaf(ca, "a").serial_number
-    authority.revoke_serial(ca, leaf(ca, "ab").serial_number, NOW)
-    authority.refresh_crl(ca, NOW + datetime.timedelta(days=1))
-    serials = {serial for _, serial in authority.revoked_serials(ca)}
+    revocation.revoke_serial(ca, leaf(ca, "ab").serial_number, NOW)
+    revocation.refresh_crl(ca, NOW + datetime.timedelta(days=1))
+    serials = {serial for _, serial in revocation.revoked_serials(ca)}
     assert serials == {first, second, leaf(ca, "ab").serial_number} and third not in serials
 
 
 def test_a_list_is_signed_by_its_authority_and_outlives_leaves(ca: Path) -> None:
     authority.issue(ca, Role.OPERATOR, "o", now=NOW)
-    authority.revoke(ca, "o", NOW)
+    revocation.revoke(ca, "o", NOW)
     crl = x509.load_pem_x509_crl((ca / "crl.pem").read_bytes())
-    key = authority.load_bundle(ca)[0].public_key()
+    key = authority_files.load_bundle(ca)[0].public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey) and crl.is_signature_valid(key)
     assert crl.next_update_utc == NOW + datetime.timedelta(days=365)
 
@@ -214,42 +221,42 @@ def test_a_list_is_signed_by_its_authority_and_outlives_leaves(ca: Path) -> None
 def test_a_rotation_goes_forward_one_step_at_a_time(ca: Path) -> None:
     authority.issue(ca, Role.OPERATOR, "o", now=NOW)
     with pytest.raises(RefusedError, match="rotate prepare"):
-        authority.switch_authority(ca)
+        rotation.switch_authority(ca)
     with pytest.raises(RefusedError, match="rotate switch"):
-        authority.retire_authority(ca)
-    authority.prepare_rotation(ca, now=NOW)
+        rotation.retire_authority(ca)
+    rotation.prepare_rotation(ca, now=NOW)
     with pytest.raises(RefusedError, match="under way"):
-        authority.prepare_rotation(ca, now=NOW)
+        rotation.prepare_rotation(ca, now=NOW)
     with pytest.raises(RefusedError, match="rotate switch"):
-        authority.retire_authority(ca)
-    first, second = authority.load_bundle(ca)
+        rotation.retire_authority(ca)
+    first, second = authority_files.load_bundle(ca)
     assert first.subject != second.subject
-    authority.switch_authority(ca)
+    rotation.switch_authority(ca)
     # What the old authority issued can still be revoked, on its own list.
-    serials = authority.revoke(ca, "o", NOW)
-    assert authority.revoked_serials(ca) == {(first.subject.public_bytes(), s) for s in serials}
+    serials = revocation.revoke(ca, "o", NOW)
+    assert revocation.revoked_serials(ca) == {(first.subject.public_bytes(), s) for s in serials}
     authority.renew(ca, "o", now=NOW, new_key=True)
     leaf(ca, "o").verify_directly_issued_by(second)
-    authority.retire_authority(ca, NOW)
-    assert authority.load_bundle(ca) == [second]
-    assert authority.revoked_serials(ca) == frozenset()
+    rotation.retire_authority(ca, NOW)
+    assert authority_files.load_bundle(ca) == [second]
+    assert revocation.revoked_serials(ca) == frozenset()
 
 
 def test_a_switch_that_stopped_half_way_is_finished_by_running_it_again(
     ca: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority.prepare_rotation(ca, now=NOW)
-    first, second = authority.load_bundle(ca)
+    rotation.prepare_rotation(ca, now=NOW)
+    first, second = authority_files.load_bundle(ca)
     with monkeypatch.context() as patch:
-        patch.setattr(authority, "write_public", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(rotation, "write_public", lambda *_: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(OSError, match="full"):
-            authority.switch_authority(ca)
+            rotation.switch_authority(ca)
     with pytest.raises(MalformedError, match="is not the key of"):
         authority.issue(ca, Role.OPERATOR, "o", now=NOW)
-    authority.switch_authority(ca)
-    assert authority.load_bundle(ca) == [second, first]
+    rotation.switch_authority(ca)
+    assert authority_files.load_bundle(ca) == [second, first]
     # Both keys are still there: each list can be signed.
-    authority.refresh_crl(ca, NOW)
+    revocation.refresh_crl(ca, NOW)
 
 
 def test_two_at_once_lose_nothing(ca: Path) -> None:
@@ -257,9 +264,9 @@ def test_two_at_once_lose_nothing(ca: Path) -> None:
     names = [f"o{number}" for number in range(8)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda name: authority.issue(ca, Role.OPERATOR, name, now=NOW), names))
-        list(pool.map(lambda name: authority.revoke(ca, name, NOW), names))
+        list(pool.map(lambda name: revocation.revoke(ca, name, NOW), names))
     expected = {leaf(ca, name).serial_number for name in names}
-    assert {serial for _, serial in authority.revoked_serials(ca)} == expected
+    assert {serial for _, serial in revocation.revoked_serials(ca)} == expected
     assert len((ca / "issued.jsonl").read_text().splitlines()) == len(names)
 
 
@@ -271,7 +278,7 @@ def test_missing_and_damaged_files_are_one_sentence(ca: Path, tmp_path: Path) ->
         whole = (ca / name).read_bytes()
         (ca / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(MesosError) as caught:
-            authority.revoke(ca, "o", NOW)
+            revocation.revoke(ca, "o", NOW)
         assert name in str(caught.value) and str(caught.value).endswith(".")
         (ca / name).write_bytes(whole)
 

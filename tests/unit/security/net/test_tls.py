@@ -17,13 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mesos_twisted.errors import MalformedError, Problem, UnavailableError
 from mesos_twisted.security.core.principal import Role
-from mesos_twisted.security.net import authority
-from mesos_twisted.security.net.identity import (
-    IdentityCache,
-    PeerIdentity,
-    Side,
-    identify,
-)
+from mesos_twisted.security.net import authority, authority_files, revocation, rotation
+from mesos_twisted.security.net.identity import IdentityCache, PeerIdentity, Side, identify
 from mesos_twisted.security.net.tls import CertificateFiles, ContextSource
 
 HOST = "agent1.example"
@@ -37,7 +32,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority.issue(root, Role.MASTER, "master1", ["127.0.0.1", HOST])
     authority.issue(root, Role.FRAMEWORK, "marathon")
     authority.issue(root, Role.OPERATOR, "revoked-one")
-    authority.revoke(root, "revoked-one")
+    revocation.revoke(root, "revoked-one")
     return root
 
 
@@ -161,7 +156,7 @@ def craft(
     key = ec.generate_private_key(ec.SECP256R1())
     ca_key = serialization.load_pem_private_key((ca / "ca-key.pem").read_bytes(), None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
-    issuer, signing = signer or (authority.load_bundle(ca)[0], ca_key)
+    issuer, signing = signer or (authority_files.load_bundle(ca)[0], ca_key)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -227,7 +222,7 @@ def test_another_authority_is_refused_even_with_the_same_names(ca: Path, tmp_pat
 
 
 def test_a_leaf_cannot_sign_another_leaf(ca: Path, tmp_path: Path) -> None:
-    leaf = authority.load_certificates(ca / "marathon.pem")[0]
+    leaf = authority_files.load_certificates(ca / "marathon.pem")[0]
     key = serialization.load_pem_private_key((ca / "marathon-key.pem").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     pair = craft(ca, tmp_path, uris=("mesos://blue/operator/root",), signer=(leaf, key))
@@ -243,7 +238,7 @@ def test_a_revoked_client_is_refused_and_known_as_revoked(ca: Path) -> None:
     client = ContextSource(files(ca, "revoked-one")).client_context()
     with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
         shake(source.server_context(), client)
-    certificate = authority.load_certificates(ca / "revoked-one.pem")[0]
+    certificate = authority_files.load_certificates(ca / "revoked-one.pem")[0]
     assert source.is_revoked(certificate.public_bytes(serialization.Encoding.DER))
     assert source.is_revoked(b"not a certificate")
 
@@ -334,7 +329,7 @@ def test_reload_takes_a_renewed_leaf_and_a_revocation(own: Path) -> None:
     ours, theirs = shake(source.server_context(), client.client_context())
     before, end = source.server_context(), source.not_after
     authority.renew(own, "m", days=60)
-    authority.revoke(own, "f")
+    revocation.revoke(own, "f")
     assert source.server_context() is before
     assert source.reload() is None
     assert source.server_context() is not before
@@ -440,15 +435,15 @@ def test_a_rotation_never_breaks_a_deployed_pair(own: Path) -> None:
         assert source.reload() is None and client.reload() is None
         shake(source.server_context(), client.client_context())
 
-    authority.prepare_rotation(own)
+    rotation.prepare_rotation(own)
     both()
-    authority.switch_authority(own)
+    rotation.switch_authority(own)
     both()
     authority.renew(own, "m")
     both()
     authority.renew(own, "f")
     both()
-    authority.retire_authority(own)
+    rotation.retire_authority(own)
     both()
     assert not (own / "old-ca-key.pem").exists()
     (own / "f.pem").write_bytes(old_f)
