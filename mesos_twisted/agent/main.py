@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from mesos_twisted.agent.config import AgentConfig
 from mesos_twisted.agent.net import setup
 from mesos_twisted.agent.net.service import AgentService
-from mesos_twisted.clock import Timer, Timers
+from mesos_twisted.clock import Timer, Timers, make_steady
 from mesos_twisted.descriptors import raise_limit
 from mesos_twisted.errors import MesosError
 from mesos_twisted.logs import Logging
@@ -40,6 +40,7 @@ def run(config: AgentConfig, reactor: Any = None) -> int:
         from twisted.internet import reactor as installed
 
         reactor = installed
+        make_steady(reactor)
     logging = Logging(sys.stderr, config.log_format, config.logging_level)
     logging.begin()
     process = AgentProcess(config, reactor, logging)

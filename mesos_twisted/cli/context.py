@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from mesos_twisted.cli.client import Cluster, DeniedError, NotFoundError, TimedOutError
 from mesos_twisted.cli.render import clean
 from mesos_twisted.cli.settings import resolve
+from mesos_twisted.clock import make_steady
 from mesos_twisted.errors import MalformedError, MesosError, UnavailableError
 
 OK, ERROR, USAGE, NOT_FOUND, DENIED, UNREACHABLE, TIMED_OUT, PARTIAL = range(8)
@@ -88,6 +89,7 @@ def run_reactor(reactor: Any, work: Callable[[], Awaitable[int]]) -> int:
 
     SIGINT and SIGTERM cancel it, and the reactor waits for what it does then.
     """
+    make_steady(reactor)
     status = ERROR
     over: Deferred[None] = Deferred()
     running: list[Deferred[int]] = []

@@ -10,6 +10,7 @@ Source: executor-http-api.md.
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -72,12 +73,14 @@ class ExecutorDriver:
         environ: Mapping[str, str] = os.environ,
         *,
         fresh_uuid: Callable[[], bytes] = lambda: uuid.uuid4().bytes,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.executor = executor
         self.framework_id = environ["MESOS_FRAMEWORK_ID"]
         self.executor_id = environ["MESOS_EXECUTOR_ID"]
         self._agent, self._clock, self._timers = agent, reactor, Timers(reactor)
         self._fresh_uuid = fresh_uuid
+        self._wall_clock = wall_clock
         self._headers: Headers = (
             ("Content-Type", "application/json"),
             ("Accept", "application/json"),
@@ -129,7 +132,7 @@ class ExecutorDriver:
             data=data,
             source=m.TaskStatusSource.SOURCE_EXECUTOR,
             executor_id=m.ExecutorID(value=self.executor_id),
-            timestamp=self._clock.seconds(),
+            timestamp=self._wall_clock(),
             uuid=fresh,
         )
         self._updates[fresh] = status

@@ -23,6 +23,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 
+from mesos_twisted.clock import make_steady
 from mesos_twisted.errors import RefusedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.sdk.connect import master_client
@@ -42,6 +43,8 @@ def _reactor() -> Any:
     reactor: Any = installed
     with _lock:
         if _thread is None:
+            # Nobody else runs it, and nothing is scheduled yet.
+            make_steady(reactor)
             ready = threading.Event()
             reactor.callWhenRunning(ready.set)
             _thread = threading.Thread(
