@@ -6,13 +6,13 @@ from collections.abc import Callable
 from random import Random
 
 from mesos_twisted.master.core.allocator.interface import AgentSpec, Capability, FrameworkSpec
-from mesos_twisted.testing.suites.allocator import (
+from mesos_twisted.testing.suites.allocator import AllocatorMachine
+from mesos_twisted.testing.suites.allocator_samples import (
     ATTRIBUTES,
     CONSTRAINTS,
     MINIMUMS,
     ROLES,
     TOTALS,
-    AllocatorMachine,
 )
 
 
