@@ -20,7 +20,7 @@ WARM_S, LONG_S = 60.0, 300.0
 DISK_S: Final = 40.0
 #: Status to words of the sentence with which a master may end by itself.
 MASTER_ENDS: Final[Mapping[int, tuple[str, ...]]] = {
-    1: ("Another master leads",),
+    1: ("must start afresh",),
     75: ("registry", "Registry"),
 }
 DISK_WORDS: Final = ("make room", "disk is full", "No space left")
