@@ -18,6 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mesos_twisted.clock import Timer, Timers, backoff
+from mesos_twisted.election.contenders import Contenders
+from mesos_twisted.election.interfaces import Contending
 from mesos_twisted.election.membership import (
     PREFIX,
     Member,
@@ -145,10 +147,17 @@ class ZooKeeperDetector:
         self._look: _Look | None = None
         self._known: m.MasterInfo | None = None
         self._changed: Callable[[m.MasterInfo | None], None] = lambda info: None
+        self._contenders: Contenders | None = None
 
-    def start(self, changed: Callable[[m.MasterInfo | None], None]) -> None:
+    def start(
+        self,
+        changed: Callable[[m.MasterInfo | None], None],
+        contending: Contending | None = None,
+    ) -> None:
         """`changed(leader)` is called with each change; at first no leader is known."""
         self._changed = changed
+        if contending is not None:
+            self._contenders = Contenders(self._path, contending)
         self._begin()
 
     def stop(self) -> Deferred[None]:
@@ -169,6 +178,8 @@ class ZooKeeperDetector:
 
     def _seen(self, names: Sequence[str], member: Member | None, data: bytes) -> None:
         self._tell(_info(self._path, member, data))
+        if self._contenders is not None and self._sessions.client is not None:
+            self._contenders.seen(self._sessions.client, names)
 
     def _tell(self, info: m.MasterInfo | None) -> None:
         if info != self._known:
@@ -287,7 +298,10 @@ class ZooKeeperElector:
         self._failures += 1
         advice = "."
         if error.code == r.Code.NO_AUTH:
-            advice = ": its nodes belong to another identity; use the credentials they were made by"
+            advice = (
+                ": its nodes belong to another identity; give all masters the same credentials in "
+                "--zk, or list them all in --zk_acl before the nodes are made"
+            )
         _log.error(
             "Cannot contend at {path}: {error}{advice}",
             path=self._path,
