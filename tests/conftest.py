@@ -34,6 +34,7 @@ LONG = (
     "system/test_daemons.py",
     "conformance/test_corpus.py",
     "unit/agent/net/test_service_processes.py",
+    "unit/agent/net/test_service_checks.py",
     "unit/containerizer/test_mesos_processes.py",
     "unit/containerizer/zygote/test_launcher.py",
 )

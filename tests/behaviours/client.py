@@ -23,6 +23,11 @@ SCHEDULER = "/api/v1/scheduler"
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 AWARE = ("MULTI_ROLE", "PARTITION_AWARE", "RESERVATION_REFINEMENT")
+SUBSCRIBE: dict[str, Any] = {
+    "type": "SUBSCRIBE",
+    "subscribe": {"framework_info": {"user": "root", "name": "raw"}},
+}
+MINIMAL = {"Content-Type": JSON}
 EXECUTOR = Path(__file__).with_name("executor.py")
 _names = itertools.count()
 
@@ -362,3 +367,16 @@ def order(framework: Framework, offer: Document, **what: Any) -> None:
             "data": base64.b64encode(json.dumps(what).encode()).decode(),
         },
     )
+
+
+def post(
+    cluster: RunningCluster,
+    body: Any,
+    path: str = SCHEDULER,
+    headers: dict[str, str] | None = None,
+    identity: str | None = "framework",
+    method: str = "POST",
+) -> Answer:
+    """A request as it is given: bytes stay bytes, everything else becomes JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return cluster.request(method, path, raw, headers or MINIMAL, identity=identity)
