@@ -24,7 +24,7 @@ make_venv() {
     echo "$0: installing python3-venv (Python's own venv needs it here)" >&2
     apt-get install -y -qq python3-venv >>.venv.log 2>&1 ||
       { apt-get update -qq >>.venv.log 2>&1 && apt-get install -y -qq python3-venv >>.venv.log 2>&1; } ||
-      { cat .venv.log >&2; return 1; }
+      true # what it said is shown below
     if "$base" -m venv .venv >>.venv.log 2>&1; then rm -f .venv.log; return 0; fi
   fi
   if "$base" -m pip --version >/dev/null 2>&1 &&
@@ -32,9 +32,15 @@ make_venv() {
     rm -f .venv.log
     return 0
   fi
+  # Without pip nothing can be fetched, and pip is fetched from nowhere but the system's packages.
   cat .venv.log >&2
-  rm -f .venv.log
-  echo "$0: could not make a virtual environment; install it first: apt-get install python3-venv" >&2
+  rm -rf .venv .venv.log
+  if command -v apt-get >/dev/null 2>&1; then
+    sudo=$([ "$(id -u)" = 0 ] || echo "sudo ")
+    echo "$0: Python has no venv here; run: ${sudo}apt-get update && ${sudo}apt-get install -y python3-venv && $0" >&2
+  else
+    echo "$0: Python has no venv here; install your system's package of Python's venv or pip, then run: $0" >&2
+  fi
   return 1
 }
 
