@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
 from collections.abc import Callable
@@ -31,6 +32,7 @@ VERSIONS = sorted(path.name for path in CORPUS.iterdir())
 encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
 
 
+@functools.cache
 def readers() -> dict[str, Callable[[bytes], Any]]:
     """The reader of every recorded file, by its name's first part."""
     return {
@@ -180,16 +182,20 @@ def _tool() -> ModuleType:
     return module
 
 
+#: What this version writes.
+WRITTEN = corpus.record()
+
+
 def test_every_record_of_this_version_is_recorded() -> None:
     """As it is written today: a change of any of them needs a look at who else reads it."""
-    assert _tool().check(CORPUS / __version__, corpus.record()) == []
+    assert _tool().check(CORPUS / __version__, WRITTEN) == []
 
 
-@pytest.mark.parametrize("name", sorted(corpus.record()))
+@pytest.mark.parametrize("name", sorted(WRITTEN))
 def test_recorded_messages_have_every_field(name: str) -> None:
     """Otherwise a renamed field would not be noticed."""
     read = reader(name)
     if read is not None:
-        value = read(corpus.record()[name])
+        value = read(WRITTEN[name])
         bare = [one for one in value.__struct_fields__ if getattr(value, one) in (None, (), {}, "")]
         assert bare == []
