@@ -14,8 +14,9 @@ import pytest
 
 from mesos_twisted.testing.daemons import any_port
 from mesos_twisted.testing.processes import RunningCluster, wait_until
+from mesos_twisted.testing.zookeeper import RealEnsemble
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,7 +29,7 @@ def blocks(path: Path, language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(path.read_text()) if kind == language]
 
 
-def shell(script: str, folder: Path, timeout_s: float = 90) -> str:
+def shell(script: str, folder: Path, timeout_s: float = 180) -> str:
     """The output of a script that must succeed."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MESOS")}
     output = folder / "output.txt"
@@ -52,13 +53,35 @@ def place(cluster: RunningCluster, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     (tmp_path / "cluster").symlink_to(cluster.root)
     yield tmp_path
-    for name, signo in (("agent", signal.SIGUSR1), ("master", signal.SIGTERM)):
+    ends = {"agent": signal.SIGUSR1, "master": signal.SIGTERM, "connect": signal.SIGTERM}
+    for name, signo in ends.items():
         path = tmp_path / f"{name}.pid"
         if path.exists():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(path.read_text()), signo)
             line = Path(f"/proc/{path.read_text().strip()}/cmdline")
             wait_until(lambda line=line: not line.exists() or not line.read_bytes(), f"{name} ends")
+
+
+@contextlib.contextmanager
+def zookeeper(root: Path) -> Iterator[str]:
+    """A server at the address it gives."""
+    made = subprocess.run([ROOT / "tools/zookeeper.sh"], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    ensemble = RealEnsemble.start(root)
+    try:
+        yield ensemble.hosts
+    finally:
+        ensemble.stop()
+
+
+def python_of(client: str) -> Path:
+    """The Python of somebody else's client, installed if it is not there yet."""
+    tool = ROOT / "tools" / "clients.sh"
+    done = subprocess.run([tool, client], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where = subprocess.check_output([tool, "--where"], text=True).strip()
+    return Path(where) / client / "bin" / "python"
 
 
 @pytest.mark.parametrize("document", with_sh(), ids=lambda path: path.name)
@@ -78,7 +101,12 @@ def test_what_to_type_works(cluster: RunningCluster, place: Path, document: Path
         script = script.replace("\nexport ", f"\n{UP}export ", 1)
     else:
         script = script.replace("localhost:5050", cluster.master)
-    text = shell(script, place)
+    with contextlib.ExitStack() as stack:
+        if "zk://localhost:2181" in script:
+            servers = stack.enter_context(zookeeper(place))
+            script = script.replace("localhost:2181", servers).replace("5055", str(any_port()))
+            script = script.replace("\npython ", f"\n{python_of('pymesos')} ")
+        text = shell(script, place)
     for expected in SAID.get(document.name, ()):
         assert expected in text, text
 
@@ -89,6 +117,7 @@ for i in $(seq 300); do grep -q 'is registered with master' agent.log && break; 
 """
 SAID = {
     "README.md": ("hello from ", "AGENT", "FINISHED", '"cluster":"local"'),
+    "clients.md": ("Announced in ZooKeeper as /mesos-local/", "TASK_RUNNING", "TASK_FINISHED"),
     "sdk.md": ("hello TASK_RUNNING", "hello TASK_FINISHED"),
     "certificates.md": ("mesos://blue/operator/alice", "active", "hello\n", "still here\n"),
 }
