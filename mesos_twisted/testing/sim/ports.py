@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mesos_twisted.testing.sim.net import LOOPBACK, SimNode
-from mesos_twisted.testing.sim.stream import RESET, Runner, SimTransport
+from mesos_twisted.testing.sim.sockets import RESET, Runner
+from mesos_twisted.testing.sim.stream import SimTransport
 
 _ANY: Final = ("", "0.0.0.0", "::")
 _DNS_S: Final = 0.001

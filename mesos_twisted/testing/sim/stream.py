@@ -1,131 +1,58 @@
-"""One end of a simulated TCP connection: Twisted's transport above, a kernel's socket below.
+"""One end of a simulated TCP connection, as its process has it: Twisted's transport.
 
 It behaves as Twisted's `tcp.Connection` with immediate send: bytes that the window takes leave in
 `write`; `loseConnection` closes once all is with the kernel, and reads no more; a transport that is
-not read notices neither an end nor a reset; a producer is paused above 64 KiB unsent. The kernel
-lets at most `WINDOW` bytes be under way or unread, sends a reset for what comes to a closed socket,
-and gives up after `GIVE_UP_S` without an acknowledgement.
+not read notices neither an end nor a reset; a producer is paused above 64 KiB unsent. The kernel's
+half is `sockets.SimSocket`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import (
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
-    TCPTimedOutError,
 )
 from twisted.internet.interfaces import IConsumer, IProtocol, IPushProducer, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mesos_twisted.errors import BugError
-from mesos_twisted.testing.sim.clock import SimCall, SimClock
-from mesos_twisted.testing.sim.net import GIVE_UP_S, Cut, Link, SimNode
+from mesos_twisted.testing.sim.clock import SimCall
+from mesos_twisted.testing.sim.net import Link
+from mesos_twisted.testing.sim.sockets import RESET, End, Runner, SimSocket
 
-#: Bytes under way and unread in one direction: the peer's receive buffer and our send buffer.
-WINDOW: Final = 256 * 1024
 _BUFFER: Final = 64 * 1024
 _READ: Final = 64 * 1024
-_WHOLE: Final = 64 * 1024
-
-
-class End:
-    """A close or a reset, in its place behind the data."""
-
-    __slots__ = ("reset",)
-
-    def __init__(self, reset: bool) -> None:
-        self.reset = reset
-
-
-FIN: Final = End(False)
-RESET: Final = End(True)
-
-
-class Runner(Protocol):
-    """The process that a transport belongs to."""
-
-    name: str
-    alive: bool
-    paused: bool
-    node: SimNode
-    clock: SimClock
-    transports: dict[Any, None]
-
-    def callLater(self, delay: float, callable: Any, *args: Any) -> SimCall:
-        """Twisted's."""
-
-    def failed(self) -> None:
-        """The current exception is the process's own mistake."""
-
-
-class _Acks:
-    """The way back of acknowledgements, held while the other direction is cut."""
-
-    __slots__ = ("_end", "last_arrival", "repeated_at")
-
-    def __init__(self, end: SimTransport) -> None:
-        self._end = end
-        self.last_arrival = self.repeated_at = 0.0
-
-    def arrive(self, what: Any) -> None:
-        self._end.acknowledged(what)
-
-    def stalled(self, now: float) -> None:
-        self._end.stuck()
-
-    def refused(self) -> None:
-        self._end.refused()
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
-class SimTransport:
+class SimTransport(SimSocket):
     """One end. `connector` is a client's; a server's end has none."""
 
     def __init__(self, process: Runner, host: IPv4Address, peer: IPv4Address, link: Link) -> None:
-        self.process = process
-        self.clock = process.clock
-        self.node = process.node
-        self.link = link
+        super().__init__(process, link)
         self.protocol: IProtocol | None = None
         self.connector: Any = None
-        #: The other end, once there is one.
-        self.peer: SimTransport | None = None
         self.connected = False
         self.disconnected = False
         self.disconnecting = False
         self.producer: Any = None
         self.streamingProducer = False
         self.producerPaused = False
-        self.last_arrival = self.repeated_at = 0.0
         self._host, self._peer_address = host, peer
         self._aborting = False
         self._reading = True
         self._wake: SimCall | None = None
         self._resume: SimCall | None = None
-        self._out: deque[bytes] = deque()
-        self._out_bytes = 0
-        self._unacked = 0
-        self._arrived: deque[bytes | End] = deque()
-        self._open = True  # the kernel's socket
-        self._broken = False  # a reset has come, and may not have been noticed
-        self._acks = _Acks(self)
-        self._give_up: SimCall | None = None
-        process.transports[self] = None
 
     def __repr__(self) -> str:
         there = self._peer_address
         return f"<SimTransport {self.process.name}:{self._host.port} {there.host}:{there.port}>"
-
-    def between(self, one: SimNode, other: SimNode) -> bool:
-        """Whether this end is at `one` and its peer at `other`."""
-        return self.node is one and self.peer is not None and self.peer.node is other
 
     # Its beginning
 
@@ -259,27 +186,6 @@ class SimTransport:
 
     # Sending
 
-    def _pump(self) -> None:
-        """Give the kernel what its window takes."""
-        out, peer = self._out, self.peer
-        if peer is None or not self._open:
-            return
-        link = self.link
-        while out and self._unacked < WINDOW:
-            data = out[0]
-            length, room = len(data), WINDOW - self._unacked
-            if length < room:
-                room = length
-            size = room if room <= _WHOLE and not link.profile.pieces else link.pieces(room)
-            if size == length:
-                out.popleft()
-                piece = data
-            else:
-                piece, out[0] = data[:size], data[size:]
-            self._out_bytes -= size
-            self._unacked += size
-            link.carry(peer, piece, size)
-
     def _drained(self) -> None:
         """All is with the kernel: time for the producer, or for closing."""
         if self._out:
@@ -300,58 +206,15 @@ class SimTransport:
         if self.connected and not self._out and not self._aborting:
             self._lost(ConnectionDone)
 
-    def acknowledged(self, size: int) -> None:
-        """The peer has read so much."""
-        self._unacked -= size
-        if self._give_up is not None and self._give_up.active():
-            self._give_up.cancel()
-        self._give_up = None
-        if not self._open:
-            return
-        if self._out:
-            self._pump()
-            if not self._out:
-                self._drained()
-        elif self.producer is not None and self.producerPaused:
+    def _room(self) -> None:
+        if self.producer is not None and self.producerPaused:
             self._drained()
-
-    def stalled(self, now: float) -> None:
-        """What the peer sent does not come through: the peer gives up in the end."""
-        if self.peer is not None:
-            self.peer.stuck()
-
-    def stuck(self) -> None:
-        """What this end sent is not acknowledged."""
-        if self._open and self._give_up is None:
-            self._give_up = self.clock.callLater(GIVE_UP_S, self._timed_out)
-
-    def _timed_out(self) -> None:
-        self._give_up = None
-        self._kernel_reset(TCPTimedOutError)
 
     # Receiving
 
-    def arrive(self, what: bytes | End) -> None:
-        """The kernel receives from the peer."""
-        if not self.node.up:
-            self.node.swallow(self)
-            return
-        if not self._open:
-            # A reset answers all but a reset.
-            if self.peer is not None and what is not RESET:
-                self.link.carry(self.peer, RESET, 0)
-            return
-        if what is RESET:
-            # Whatever is written from now on fails.
-            self._broken = True
-            self._out.clear()
-            self._out_bytes = 0
+    def _received(self, what: bytes | End) -> None:
         process = self.process
-        if type(what) is bytes:
-            self.clock.note(process.name, "<", what)
-        self._arrived.append(what)
-        protocol = self.protocol
-        if not self._reading or protocol is None or self._wake is not None:
+        if not self._reading or self.protocol is None or self._wake is not None:
             return
         if process.paused or self._aborting or (what is not RESET and self._late(what)):
             return
@@ -412,31 +275,7 @@ class SimTransport:
         if arrived and self._reading:
             self.wake()
 
-    def _acknowledge(self, size: int) -> None:
-        peer = self.peer
-        if peer is None:
-            return
-        if self.link.cut is Cut.BLACK_HOLE:
-            self.link.hold(peer._acks, size)
-        else:
-            peer.acknowledged(size)
-
     # Ends
-
-    def refused(self) -> None:
-        """Something between the two resets both ends."""
-        self._kernel_reset(ConnectionLost)
-        if self.peer is not None:
-            self.peer._kernel_reset(ConnectionLost)
-
-    def _kernel_reset(self, why: type[Exception]) -> None:
-        if not self._open or not self.node.up:
-            return
-        self._out.clear()
-        self._out_bytes = 0
-        self._open = False
-        if self.process.alive:
-            self.process.callLater(0, self._lost, why)
 
     def _lost(self, why: type[Exception]) -> None:
         """Closed, for the process; the kernel tells the peer."""
@@ -455,22 +294,10 @@ class SimTransport:
         if self.connector is not None:
             self.connector.connectionLost(reason)
 
-    def _shut(self, reset: bool) -> None:
-        """The kernel's socket is closed; a peer that does not know it yet is told."""
-        self._out.clear()
-        self._out_bytes = 0
-        self._arrived.clear()
+    def _sleep(self) -> None:
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
         self._wake = None
-        self.process.transports.pop(self, None)
-        self.node.network.connections.pop(self, None)
-        if self._open:
-            self._open = False
-            if self._broken:
-                return
-            if self.peer is not None:
-                self.link.carry(self.peer, RESET if reset else FIN, 0)
 
     def process_gone(self) -> None:
         """SIGKILL: the kernel closes the socket."""

@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.testing.sim import zk_acl
-from mesos_twisted.testing.sim.zk_tree import Refusal, Tree
+from mesos_twisted.testing.sim.zk_nodes import Refusal
+from mesos_twisted.testing.sim.zk_tree import Tree
 from mesos_twisted.zookeeper import jute
 from mesos_twisted.zookeeper import records as r
 from mesos_twisted.zookeeper.records import Code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mesos_twisted.testing.sim.zk_connection import ClientConnection
-from mesos_twisted.testing.sim.zk_tree import Change, Changed, Gone, Made
+from mesos_twisted.testing.sim.zk_nodes import Change, Changed, Gone, Made
 from mesos_twisted.zookeeper.records import EventKind, WatchEvent
 
 _Table = dict[str, dict[ClientConnection, None]]

@@ -21,7 +21,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory
 from mesos_twisted.testing.sim.clock import SimClock
 from mesos_twisted.testing.sim.net import GIVE_UP_S, Cut, Profile, SimNetwork
 from mesos_twisted.testing.sim.reactor import SimReactor
-from mesos_twisted.testing.sim.stream import WINDOW
+from mesos_twisted.testing.sim.sockets import WINDOW
 from mesos_twisted.transport.tcp import connect_tcp, listen_tcp
 
 
