@@ -58,9 +58,9 @@ STEPS = (
     speaks("clients of others", "tools/clients.sh"),
     speaks("browser", "tools/browser.sh"),
     speaks("zookeeper", "tools/zookeeper.sh"),
-    computes("simulator", str(BIN / "mesos-twisted"), "simulate", "--seeds", "500"),
     # Whole files to each process, in tests/conftest.py's order: no long one is left for the end.
     speaks("tests", *PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),
+    computes("simulator", str(BIN / "mesos-twisted"), "simulate", "--seeds", "500"),
 )
 
 
