@@ -1,20 +1,17 @@
-"""Agents that go for good or slowly: gone, the limits of removal, what is forgotten, failovers."""
+"""Agents that are lost or removed slowly: the limits of removal, failovers, what is forgotten."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from mesos_twisted.master.core import effects, events
 from mesos_twisted.master.core.effects import (
     ApplyRegistry,
     CancelTimer,
-    CloseLink,
     Effect,
     StartTimer,
     StopMaster,
 )
-from mesos_twisted.master.core.gone import check
 from mesos_twisted.master.core.state import Agent, Framework, Policy
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -26,8 +23,6 @@ from mesos_twisted.testing.master_world import (
     framework_info,
     resources,
     sent_to_agents,
-    updates_in,
-    uuid_of,
 )
 
 State = m.TaskState
@@ -103,117 +98,6 @@ def link_of(agent: Agent) -> ConnectionId:
 
 
 # Gone
-
-
-@AWARE
-def test_a_registered_agent_is_marked_gone(aware: bool) -> None:
-    """Registry first; then Shutdown, the tasks' end, RESCIND, FAILURE, and never again."""
-    world, framework, agent = stage(aware)
-    made = mark_gone(world, S0)
-    assert operations(made) == [effects.MarkGone(S0, world.now)]
-    assert kinds(made) == [] and not agent.active and world.offers(framework) != []
-    made = world.durable()
-    assert sent_to_agents(made) == [SHUTDOWN]
-    assert kinds(made) == ["UPDATE", "RESCIND", "FAILURE"]
-    (status,) = updates_in(made)
-    assert status.message == "Agent has been marked gone"
-    assert status.source is m.TaskStatusSource.SOURCE_MASTER
-    assert (status.uuid, status.unreachable_time) == (None, None)
-    assert (status.state, status.reason) == (
-        (State.TASK_GONE_BY_OPERATOR, Reason.REASON_AGENT_REMOVED_BY_OPERATOR)
-        if aware
-        else (State.TASK_LOST, Reason.REASON_AGENT_REMOVED)
-    )
-    assert not framework.tasks and not framework.unreachable
-    assert [one.state for one in framework.completed] == [status.state]
-    assert world.state.gone == {"M-S0": world.now} and not world.state.agents
-    made = world.reregister("M-S0", frameworks=(framework.info,), tasks=(report("t"),))
-    assert sent_to_agents(made) == [SHUTDOWN]
-    assert isinstance(made[-1], CloseLink) and not world.state.agents
-
-
-@AWARE
-def test_an_unreachable_agent_is_marked_gone(aware: bool) -> None:
-    """Its tasks end; there is no second FAILURE."""
-    world, framework, _ = stage(aware)
-    lost(world, S0)
-    mark_gone(world, S0)
-    assert list(world.state.unreachable) == ["M-S0"]
-    made = world.durable()
-    assert kinds(made) == ["UPDATE"]
-    (status,) = updates_in(made)
-    assert status.unreachable_time is None
-    assert (status.state, status.reason) == (
-        (State.TASK_GONE_BY_OPERATOR, Reason.REASON_AGENT_REMOVED_BY_OPERATOR)
-        if aware
-        else (State.TASK_LOST, Reason.REASON_AGENT_REMOVED)
-    )
-    assert not framework.unreachable and not world.state.unreachable_tasks
-    assert [one.state for one in framework.completed] == [
-        State.TASK_GONE_BY_OPERATOR if aware else State.TASK_LOST
-    ]
-    assert not world.state.unreachable and list(world.state.gone) == ["M-S0"]
-
-
-def test_a_recovered_agent_is_marked_gone() -> None:
-    """Nobody knows what it ran; frameworks hear that it is lost, and may ask."""
-    world = leading("M-S0")
-    framework = world.framework()
-    mark_gone(world, S0)
-    assert kinds(world.durable()) == ["FAILURE"]
-    assert not world.state.recovered and list(world.state.gone) == ["M-S0"]
-    world.fire("recovered")
-    assert list(world.state.unreachable) == []
-    task = m.SchedulerCallReconcileTask(
-        task_id=m.TaskID(value="t"), agent_id=m.AgentID(value="M-S0")
-    )
-    body = m.SchedulerCallReconcile(tasks=(task,))
-    (status,) = updates_in(world.call(framework, "RECONCILE", reconcile=body))
-    assert status.state is State.TASK_GONE_BY_OPERATOR
-
-
-def test_an_agent_gone_before_a_failover_is_refused_after_it() -> None:
-    """The registry remembers."""
-    world = World()
-    world.do(events.Recovered(world.now, gone={S0: 1.0}))
-    (shutdown,) = sent_to_agents(world.reregister("M-S0"))
-    assert isinstance(shutdown, agentlink.Shutdown)
-
-
-def test_a_disconnected_agent_is_marked_gone() -> None:
-    """Nobody is there to be told; it hears of it when it returns."""
-    world, _, agent = stage()
-    world.do(events.AgentLinkClosed(link_of(agent), world.now))
-    mark_gone(world, S0)
-    made = world.durable()
-    assert sent_to_agents(made) == [] and kinds(made) == ["UPDATE", "FAILURE"]
-    assert isinstance(sent_to_agents(world.reregister("M-S0"))[0], agentlink.Shutdown)
-
-
-def test_what_cannot_be_marked_gone() -> None:
-    """An unknown agent is not found; one that is being changed can be marked a moment later."""
-    world, _, _ = stage()
-    problem = check(world.state, AgentId("nobody"))
-    assert problem is not None and problem.code == "404"
-    assert check(world.state, S0) is None
-    silence(world, S0)
-    problem = check(world.state, S0)
-    assert problem is not None and problem.code == "503"
-    assert mark_gone(world, S0) == []
-    world.durable()
-    mark_gone(world, S0)
-    assert mark_gone(world, S0) == [] and world.reregister("M-S0") == []
-    world.durable()
-    assert mark_gone(world, S0) == []
-
-
-def test_a_terminal_task_of_a_gone_agent_keeps_its_state() -> None:
-    """Its end was known; the framework hears that the agent's word will not come."""
-    world, framework, agent = stage()
-    world.status(framework, agent, "t", "TASK_FINISHED")
-    mark_gone(world, S0)
-    assert updates_in(world.durable())[0].state is State.TASK_GONE_BY_OPERATOR
-    assert [one.state for one in framework.completed] == [State.TASK_FINISHED]
 
 
 # The rate of removals
@@ -323,110 +207,6 @@ def test_agents_learn_whose_epoch_it_is() -> None:
     (registered,) = sent_to_agents(world.durable())
     assert isinstance(registered, agentlink.Registered)
     assert (registered.registry_id, registered.epoch) == ("R", 3)
-
-
-def test_a_recovered_framework_has_its_time_to_return() -> None:
-    """Its failover_timeout, but no less than agents have; then all it has is ended."""
-    for timeout_s, wait_s in ((0.0, 600.0), (3600.0, 3600.0)):
-        world = leading("M-S0")
-        info = framework_info(framework_id="old-0000", failover_timeout=timeout_s)
-        tasks = (report("t", "old-0000"),)
-        made = world.reregister("M-S0", frameworks=(info,), tasks=tasks)
-        assert StartTimer(("failover", "old-0000"), wait_s) in made
-        made = world.fire("failover", "old-0000")
-        assert sent_to_agents(made) == [agentlink.ShutdownFramework(framework_id="old-0000")]
-        assert list(world.state.completed) == ["old-0000"]
-
-
-def test_a_framework_whose_name_an_agent_has_lost_may_return() -> None:
-    """Its own words are all there is of it: user and principal are what it says."""
-    world = leading("M-S0")
-    nameless = m.FrameworkInfo(user="", name="", id=m.FrameworkID(value="old-0000"))
-    world.reregister("M-S0", frameworks=(nameless,), tasks=(report("t", "old-0000"),))
-    info = msgspec.structs.replace(
-        framework_info(framework_id="old-0000"), user="nobody", principal="p"
-    )
-    made = world.subscribe(info=info)
-    assert not [one for one in made if isinstance(one, effects.CloseStream)]
-    framework = next(iter(world.state.frameworks.values()))
-    assert framework.connected and framework.info.user == "nobody"
-    assert framework.info.principal == "p" and list(framework.tasks) == ["t"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"roles": ("a", "a", "/b", "c d")},
-        {"failover_timeout": float("nan")},
-        {"role": "-x", "capabilities": ()},
-        {
-            "offer_filters": {
-                "a": m.OfferFilters(
-                    min_allocatable_resources=m.OfferFiltersMinAllocatableResources(
-                        quantities=(
-                            m.OfferFiltersResourceQuantities(
-                                quantities={"cpus": m.ValueScalar(value=-1.0)}
-                            ),
-                        )
-                    )
-                )
-            }
-        },
-    ],
-)
-def test_a_framework_that_would_be_refused_today_still_holds_what_it_has(
-    change: dict[str, object],
-) -> None:
-    """What its tasks use is not offered to others."""
-    world = leading("M-S0")
-    info = msgspec.structs.replace(framework_info(framework_id="old-0000"), **change)
-    world.reregister(
-        "M-S0", total="cpus:1;mem:64", frameworks=(info,), tasks=(report("t", "old-0000"),)
-    )
-    other = world.framework()
-    world.offers(other)
-    (offer,) = other.offers.values()
-    assert offer.resources.unallocate().quantities().get("mem") == 32_000
-
-
-def test_agents_that_owe_updates_hear_of_a_framework_that_is_back() -> None:
-    """Without a task or the framework's info: the update comes at once, not at its next retry."""
-    world = leading("M-S0", "M-S1")
-    world.reregister("M-S0", owing=("old-0000",))
-    world.reregister("M-S1", 1)
-    made = world.subscribe(framework_info(framework_id="old-0000"))
-    (message,) = sent_to_agents(made)
-    assert isinstance(message, agentlink.UpdateFramework) and message.resend
-
-
-def test_agents_with_nothing_left_of_a_framework_still_hear_of_it() -> None:
-    """An agent may owe an update of a task that the master has no more."""
-    world, framework, agent = stage()
-    world.status(framework, agent, "t", "TASK_FINISHED")
-    world.ack(framework, "M-S0", "t", uuid_of("t", "TASK_FINISHED"))
-    made = world.subscribe(framework_info(framework_id=framework.framework_id))
-    assert [type(one) for one in sent_to_agents(made)] == [agentlink.UpdateFramework]
-    made = world.call(framework, "TEARDOWN")
-    assert [type(one) for one in sent_to_agents(made)] == [agentlink.ShutdownFramework]
-
-
-def test_updates_of_a_task_whose_id_is_anothers_stay_here() -> None:
-    """The framework hears of its own task only, and the agent waits for nobody."""
-    world = leading("M-S0", "M-S1")
-    framework = world.framework(framework_info(framework_id="M-0000"))
-    tasks = (report("t"),)
-    world.reregister("M-S0", frameworks=(framework.info,), tasks=tasks)
-    tasks = (report("t", agent_id="M-S1"),)
-    made = world.reregister("M-S1", 1, frameworks=(framework.info,), tasks=tasks)
-    assert [one.task_id for one in sent_to_agents(made) if isinstance(one, agentlink.KillTask)] == [
-        "t"
-    ]
-    agent = world.state.agents[S1]
-    made = world.status(framework, agent, "t", "TASK_KILLED")
-    assert updates_in(made) == []
-    (ack,) = sent_to_agents(made)
-    assert isinstance(ack, agentlink.Acknowledge) and ack.uuid == uuid_of("t", "TASK_KILLED")
-    assert framework.tasks["t"].agent_id == "M-S0"  # type: ignore[index]  # a test's own id
 
 
 # What is forgotten
