@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ PROGRAMS = Path(__file__).parent / "programs"
 HOSTS = ("localhost", "127.0.0.1")  # the agents' host names: two machines to a scheduler
 NORMAL_USER = "nobody"
 SECRET = "a secret of the tests"
-START_S = 60.0
-STOP_S = 20.0
+START_S = 120.0
+STOP_S = 40.0
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,6 +79,12 @@ class ClientCluster:
     def certs(self) -> Path:
         """Certificates and keys: `<name>.pem`, `<name>-key.pem`, `ca.pem`."""
         return self.root / "certs"
+
+    @property
+    def local(self) -> str:
+        """Where clients that look in ZooKeeper find the framework's connector."""
+        assert self.ensemble is not None
+        return f"zk://{self.ensemble.hosts}/mesos-local"
 
     @property
     def dpark_directory(self) -> Path:
@@ -126,7 +133,7 @@ class ClientCluster:
             self.master = f"zk://{self.ensemble.hosts}/mesos"
             for number, port in enumerate((ports[0], *ports[7:]), 1):
                 self.masters[f"master-{number}"] = port
-                zk = (f"--zk={self.master}", "--zk_session_timeout=3secs")
+                zk = (f"--zk={self.master}", "--zk_session_timeout=6secs")
                 self.start_master(f"master-{number}", port, *zk)
         environment = {"PATH": os.environ["PATH"], "DPARK_CONF": str(self.dpark_conf)}
         agents = tuple(zip(("agent-1", "agent-2"), HOSTS, ports[1:3], strict=True))
@@ -148,7 +155,8 @@ class ClientCluster:
                 before=private_mount(self.dpark_directory),
             )
         allowed = f"--allow_uid={NORMAL_USER}"
-        self.connect("framework", ports[3], f"--master={self.master}", allowed)
+        announce = () if self.ensemble is None else (f"--announce={self.local}",)
+        self.connect("framework", ports[3], f"--master={self.master}", allowed, *announce)
         self.connect("secret", ports[6], f"--master={self.master}", certificate=None)
         self.connect("operator", ports[4], f"--master={self.master}")
         self.connect("agent", ports[5], f"--agent={self.agents[0]}", certificate="operator")
@@ -298,6 +306,25 @@ def cluster() -> Iterator[ClientCluster]:
     running.stop()
 
 
+@contextmanager
+def three_masters() -> Iterator[ClientCluster]:
+    """Such a cluster with three masters, that everybody follows by a ZooKeeper server."""
+    tool = REPOSITORY / "tools" / "zookeeper.sh"
+    made = subprocess.run([tool], capture_output=True, text=True, timeout=110)
+    assert made.returncode == 0, made.stderr
+    running = ClientCluster(Path(tempfile.mkdtemp(prefix="mesos-clients-")))
+    running.prepare()
+    running.ensemble = RealEnsemble.start(running.root)
+    try:
+        running.start()
+    except BaseException:
+        print(running.logs(), file=sys.stderr)
+        running.stop()
+        raise
+    yield running
+    running.stop()
+
+
 @pytest.fixture(scope="session")
 def client_python() -> Callable[[str], Path]:
     """The Python of a client's environment, installed if it is not there yet."""
@@ -366,10 +393,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def survive(client_python: Callable[[str], Path]) -> Callable[[ClientCluster, Any], None]:
-    """Let pymesos run a task, do the given harm, and see that scheduler and task outlive it."""
+    """Let pymesos run a task, do the given harm, and see that scheduler and task outlive it.
 
-    def run(cluster: ClientCluster, harm: Callable[[], Any]) -> None:
-        address = f"127.0.0.1:{cluster.port['framework']}"
+    Unless told, its master is the connector's address.
+    """
+
+    def run(cluster: ClientCluster, harm: Callable[[], Any], master: str | None = None) -> None:
+        address = master or f"127.0.0.1:{cluster.port['framework']}"
         with subprocess.Popen(
             [client_python("pymesos"), PROGRAMS / "pymesos_survivor.py", address],
             stdout=subprocess.PIPE,
