@@ -6,7 +6,8 @@ Each has a link of its own, the agent's own: over TLS, checked, closed when anot
 again after the agent's own pauses; and asks to be registered again as often as an agent does. They
 share one session of ZooKeeper, which a thousand agents would not. Progress goes to standard output
 as JSON lines: {"registered": how many have been since the leader changed last, "leader": its port,
-"at": seconds since the epoch}. It ends when standard input closes.
+"idle": links to masters that stand by, "at": seconds since the epoch}. It ends when standard input
+closes.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from twisted.logger import LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
 
 from bench import fleet
+from bench.dialing import InTurn, Patient
 from mesos_twisted.agent.core import events as ev
 from mesos_twisted.agent.net.master_link import MasterLink
 from mesos_twisted.clock import Timer, Timers, backoff
+from mesos_twisted.election.interfaces import Contender
 from mesos_twisted.election.leader import LeaderWatch, watch_zookeeper
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.ids import ConnectionId
@@ -41,16 +44,20 @@ from mesos_twisted.transport.batch import FlushBatch
 reactor: Any = installed
 #: `--registration_backoff_factor` and its bound.
 AGAIN_S, AGAIN_CAP_S = 1.0, 60.0
+#: Progress is told this often besides.
+SAY_S = 1.0
 
 
 class SharedMasters:
     """One agent's view of the watch that all share."""
 
+    elected = True
+
     def __init__(self, watch: LeaderWatch) -> None:
         self._watch = watch
         self.changed: Callable[[], object] = lambda: None
 
-    def start(self, changed: Callable[[], object]) -> None:
+    def start(self, changed: Callable[[], object], *, standbys: bool = False) -> None:
         self.changed = changed
 
     def stop(self) -> Deferred[None]:
@@ -58,6 +65,12 @@ class SharedMasters:
 
     def candidates(self) -> Sequence[tuple[str, int]]:
         return self._watch.candidates()
+
+    def leader(self) -> Contender | None:
+        return self._watch.leader()
+
+    def contenders(self) -> Sequence[Contender]:
+        return self._watch.contenders()
 
 
 class FollowingAgent:
@@ -77,7 +90,10 @@ class FollowingAgent:
             fresh=crowd.fresh,
             jitter=random.random,
             count=lambda name, by: None,
+            standby_links=crowd.standby_links,
         )
+        patient: Any = Patient(self.link.dialer, crowd.turns)
+        self.link.dialer = patient
         self.again: Timer | None = None
         self.tries = 0
 
@@ -114,6 +130,9 @@ class Crowd:
         self.contexts = ContextSource(CertificateFiles(*files))
         self.batch, self.timers = FlushBatch(reactor), Timers(reactor)
         self._numbers, self.tasks = itertools.count(1), options.tasks
+        self.standby_links: bool = options.standby_links
+        self.turns = InTurn()
+        self.leader: Contender | None = None
         self.watch = watch_zookeeper(reactor, options.master, random.random)
         self.agents = [FollowingAgent(self, number) for number in range(options.count)]
         self.done: set[int] = set()
@@ -122,13 +141,17 @@ class Crowd:
         return ConnectionId(next(self._numbers))
 
     def start(self) -> None:
-        self.watch.start(self.changed)
+        self.watch.start(self.changed, standbys=self.standby_links)
         for agent in self.agents:
             agent.link.start()
+        self.timers.every(SAY_S, self.say)
 
     def changed(self) -> None:
-        self.done.clear()
-        self.say()
+        leader = self.watch.leader()
+        if leader is not None and leader != self.leader:
+            self.leader = leader
+            self.done.clear()
+            self.say()
         for agent in self.agents:
             agent.masters.changed()
 
@@ -140,7 +163,8 @@ class Crowd:
 
     def say(self) -> None:
         port = next((port for _, port in self.watch.candidates()), 0)
-        said = {"registered": len(self.done), "leader": port, "at": time.time()}
+        warm = sum(agent.link.standbys for agent in self.agents)
+        said = {"registered": len(self.done), "leader": port, "at": time.time(), "idle": warm}
         print(json.dumps(said), flush=True)
 
 
@@ -159,6 +183,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--certs", required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--tasks", type=int, default=0, help="running tasks each brings back")
+    parser.add_argument("--standby_links", action=argparse.BooleanOptionalAction, default=True)
     crowd = Crowd(parser.parse_args(arguments))
     globalLogBeginner.beginLoggingTo([_failures], redirectStandardIO=False)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -42,6 +42,9 @@ class AgentConfig(DaemonConfig):
     zk_session_timeout: float = flag(
         DURATION, 30.0, "silence after which ZooKeeper's word on the leader counts no more"
     )
+    standby_links: bool = flag(
+        BOOL, True, "keep a link to each master that may lead later; needs --master=zk://…"
+    )
     work_dir: str = flag(PATH, "/var/lib/mesos/agent", "sandboxes, checkpoints and caches")
     runtime_dir: str = flag(PATH, "/var/run/mesos", "the launcher's socket and journal")
     port: int = flag(PORT, 5051, "the TLS port for operators and executors")

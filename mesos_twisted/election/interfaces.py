@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
 
 from mesos_twisted.protocol.generated import messages as m
+
+#: Hears who contends, the leader first.
+Contending: TypeAlias = Callable[[Sequence[m.MasterInfo]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A master that leads or may lead; its id is new at each start."""
+
+    host: str
+    port: int
+    id: str
 
 
 class Elector(Protocol):
@@ -31,9 +44,13 @@ class Elector(Protocol):
 class Detector(Protocol):
     """Tells who leads to those who never will: agents, frameworks, tools."""
 
-    def start(self, changed: Callable[[m.MasterInfo | None], None]) -> None:
+    def start(
+        self,
+        changed: Callable[[m.MasterInfo | None], None],
+        contending: Contending | None = None,
+    ) -> None:
         """`changed(leader)` is called with each change; None means that no leader is known, which
-        is so at first.
+        is so at first. `contending` hears who else might lead, if it is given.
         """
         ...
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
 from mesos_twisted.clock import Timer, Timers
-from mesos_twisted.election.interfaces import Detector
+from mesos_twisted.election.interfaces import Contender, Detector
 from mesos_twisted.election.membership import address_of
 from mesos_twisted.election.zookeeper import ZooKeeperDetector
 from mesos_twisted.errors import UnavailableError
@@ -31,6 +31,8 @@ PATIENCE_S = 6.0
 class LeaderWatch:
     """What a detector told last. Passes as an agent's `MasterSource`."""
 
+    elected = True
+
     def __init__(self, detector: Detector, timers: Timers, where: str) -> None:
         """`where` names the detector's place, for sentences."""
         self._detector = detector
@@ -42,13 +44,31 @@ class LeaderWatch:
         self._changed: Callable[[], object] = lambda: None
         self._waiting: dict[Deferred[tuple[str, int]], Timer] = {}
         self._started = False
+        self._who: Contender | None = None
+        self._contenders: tuple[Contender, ...] = ()
 
-    def start(self, changed: Callable[[], object] = lambda: None) -> None:
-        """Begin to watch; `changed()` is called when the leader is another. Twice is harmless."""
+    def start(
+        self, changed: Callable[[], object] = lambda: None, *, standbys: bool = False
+    ) -> None:
+        """Begin to watch; `changed()` is called when the leader is another, or, with `standbys`,
+        those who contend are others. Twice is harmless.
+        """
         self._changed = changed
-        if not self._started:
-            self._started = True
+        if self._started:
+            return
+        self._started = True
+        if standbys:
+            self._detector.start(self._heard, self._contending)
+        else:
             self._detector.start(self._heard)
+
+    def leader(self) -> Contender | None:
+        """Who leads; None while nobody is known to."""
+        return self._who
+
+    def contenders(self) -> Sequence[Contender]:
+        """Who leads or may lead later, if that was asked for in `start`."""
+        return self._contenders
 
     def stop(self) -> Deferred[None]:
         """Fires when nothing is left; who waits for a leader hears that there is none."""
@@ -81,8 +101,9 @@ class LeaderWatch:
 
     def _heard(self, info: m.MasterInfo | None) -> None:
         leader = None if info is None else address_of(info)
-        same = leader == self._leader
-        self._leader = leader
+        who = None if info is None else _contender(info)
+        same = who == self._who
+        self._leader, self._who = leader, who
         if info is not None and leader is not None:
             before, self._master = self._master, info.id
             if before not in (None, info.id):
@@ -101,6 +122,10 @@ class LeaderWatch:
             _log.info("No leading master is known")
         self._changed()
 
+    def _contending(self, infos: Sequence[m.MasterInfo]) -> None:
+        self._contenders = tuple(_contender(info) for info in infos)
+        self._changed()
+
     def _too_late(self, done: Deferred[tuple[str, int]]) -> None:
         del self._waiting[done]
         done.errback(self._none())
@@ -112,6 +137,10 @@ class LeaderWatch:
 
     def _none(self) -> UnavailableError:
         return UnavailableError(f"No leading master is known at {self._where}")
+
+
+def _contender(info: m.MasterInfo) -> Contender:
+    return Contender(*address_of(info), info.id)
 
 
 class ElectedMasters:

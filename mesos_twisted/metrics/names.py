@@ -92,6 +92,7 @@ MASTER_GAUGES: Final = (
         for kind in ("cpus", "disk", "mem")
         for what in ("offered_or_allocated", "total")
     ),
+    "master/standby_links",
     "registrar/queued_operations",
     "registrar/registry_size_bytes",
     "registrar/state_fetch_ms",
@@ -149,7 +150,8 @@ AGENT_GAUGES: Final = (
     *_words(
         "slave/",
         "executor_directory_max_allowed_age_secs executors_registering executors_running "
-        "executors_terminating frameworks_active recovery_time_secs registered uptime_secs "
+        "executors_terminating frameworks_active recovery_time_secs registered standby_links "
+        "uptime_secs "
         "tasks_killing tasks_running tasks_staging tasks_starting",
     ),
     "gc/path_removals_pending",
@@ -163,7 +165,7 @@ AGENT_COUNTERS: Final = (
     *_words(
         "slave/",
         "container_launch_errors executors_preempted executors_terminated "
-        "invalid_framework_messages invalid_status_updates recovery_errors "
+        "invalid_framework_messages invalid_status_updates recovery_errors standby_links_used "
         "tasks_failed tasks_finished tasks_gone tasks_killed tasks_lost "
         "valid_framework_messages valid_status_updates",
     ),

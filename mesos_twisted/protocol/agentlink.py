@@ -11,6 +11,11 @@ The agent connects to the leading master (ALPN `mesos-link/1`) and speaks first:
                                  <-         Ping
     Pong                         ->
 
+Links to masters that do not lead carry nothing but this, for the day they do:
+
+    Standby                      ->
+                                 <-         Standing
+
 A record is a four-byte big-endian length and a msgpack map whose `t` names the type. Unknown keys
 are ignored and new keys have defaults, so neighbouring versions understand each other; a record of
 an unknown type is counted and skipped. Nothing here is promised to clients.
@@ -82,6 +87,15 @@ class Pong(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="pong
     """Answer to a Ping."""
 
 
+class Standby(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="standby"):
+    """The agent keeps this link for the day this master leads; said first, and again now and then.
+
+    Answered by Standing. A master of an older release that leads skips it, others close the link.
+    """
+
+    version: str = ""
+
+
 class StatusUpdate(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="update"):
     """A task's oldest unacknowledged update; `latest_state` is where the task is by now."""
 
@@ -137,6 +151,12 @@ class Reregistered(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, t
     removed: tuple[str, ...] = ()
     registry_id: str = ""
     epoch: int = 0
+
+
+class Standing(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="standing"):
+    """Whether the master leads and has recovered; said to those who stand by when it has."""
+
+    leads: bool = False
 
 
 class Ping(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="ping"):
@@ -230,12 +250,20 @@ class Shutdown(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 FromAgent: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
-    Register, Reregister, Unregister, Pong, StatusUpdate, ExitedExecutor, ExecutorMessage
+    Register,
+    Reregister,
+    Unregister,
+    Pong,
+    Standby,
+    StatusUpdate,
+    ExitedExecutor,
+    ExecutorMessage,
 ]
 FromMaster: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
     Registered,
     Reregistered,
     Ping,
+    Standing,
     RunTask,
     RunTaskGroup,
     KillTask,
@@ -297,6 +325,10 @@ class Deframer:
 
     def __init__(self, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
         self._buffer = bytearray()
+        self._max = max_record_bytes
+
+    def allow(self, max_record_bytes: int) -> None:
+        """Records may be so large from now on."""
         self._max = max_record_bytes
 
     def feed(self, data: bytes) -> list[bytes]:

@@ -114,6 +114,8 @@ def _master_said(
             registration.registered(state, out, message, now)
         case agentlink.Shutdown():
             registration.told_to_go(state, out, message, now)
+        case agentlink.Standing():
+            pass  # of a link that was waiting until a moment ago
         case _:
             assert_never(message)
 

@@ -1,7 +1,8 @@
 """Where the masters may be, and which one is tried next.
 
 The candidates are the hosts and ports of `--master`, tried in turn (a master that does not lead
-closes the link), or the one that ZooKeeper says leads: see `election.leader.LeaderWatch`.
+closes the link), or the one that ZooKeeper says leads: see `election.leader.LeaderWatch`. Only
+there it is known who stands by.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
+from mesos_twisted.election.interfaces import Contender
 from mesos_twisted.errors import MalformedError
 
 DEFAULT_PORT = 5050
@@ -19,8 +21,14 @@ DEFAULT_PORT = 5050
 class MasterSource(Protocol):
     """Says where to connect."""
 
-    def start(self, changed: Callable[[], object]) -> None:
-        """From now on `changed()` is called when the candidates are others."""
+    @property
+    def elected(self) -> bool:
+        """Does somebody say who leads? Otherwise `leader` and `contenders` have nobody."""
+
+    def start(self, changed: Callable[[], object], *, standbys: bool = False) -> None:
+        """From now on `changed()` is called when the candidates are others, or, with `standbys`,
+        the contenders.
+        """
 
     def stop(self) -> Deferred[None]:
         """Fires when nothing is left."""
@@ -28,14 +36,22 @@ class MasterSource(Protocol):
     def candidates(self) -> Sequence[tuple[str, int]]:
         """Hosts and ports, the likeliest first; empty while nobody is known to lead."""
 
+    def leader(self) -> Contender | None:
+        """Who leads; None while nobody is known to."""
+
+    def contenders(self) -> Sequence[Contender]:
+        """Who leads or may lead later."""
+
 
 class FixedMasters:
     """The masters an operator named."""
 
+    elected = False
+
     def __init__(self, addresses: Sequence[tuple[str, int]]) -> None:
         self._addresses = tuple(addresses)
 
-    def start(self, changed: Callable[[], object]) -> None:
+    def start(self, changed: Callable[[], object], *, standbys: bool = False) -> None:
         """They never change."""
 
     def stop(self) -> Deferred[None]:
@@ -45,6 +61,14 @@ class FixedMasters:
     def candidates(self) -> Sequence[tuple[str, int]]:
         """All of them, in the order given."""
         return self._addresses
+
+    def leader(self) -> Contender | None:
+        """Nobody says."""
+        return None
+
+    def contenders(self) -> Sequence[Contender]:
+        """Nobody says."""
+        return ()
 
 
 def parse_masters(text: str) -> tuple[tuple[str, int], ...]:

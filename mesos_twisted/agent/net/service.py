@@ -241,6 +241,7 @@ class AgentService:
             fresh=self._fresh,
             jitter=_jitter,
             count=count,
+            standby_links=config.standby_links,
         )
         ports = self.driver.ports
         ports.store, ports.link, ports.containers = store, self._link, self._containers
@@ -248,6 +249,7 @@ class AgentService:
         ports.delete, ports.stop = self._house.delete, self._leave
         self._gauges = AgentGauges(self.state, cache, now)
         self.metrics.group(self._gauges)
+        self.metrics.gauge("slave/standby_links", lambda: self._link.standbys)
         self.metrics.group(host_gauges)
 
     def _build_pages(self) -> AgentPages:

@@ -137,6 +137,8 @@ def _agent_said(state: MasterState, event: events.AgentSaid, out: list[Effect]) 
             tasks.message_framework(state, agent, said, out)
         case agentlink.ExitedExecutor():
             tasks.executor_exited(state, agent, said, event.now, out)
+        case agentlink.Standby():
+            pass  # answered below the core
         case agentlink.Unregister():
             out.append(notify.count("master/messages_unregister_slave"))
             liveness.leave(state, agent, out)

@@ -6,12 +6,17 @@
     a reader that falls behind      -> cut, when more than `limit` bytes wait for it
 
 Whether an agent may register is asked of the authorizer here and decided by the core.
+
+A master that does not lead keeps the links of agents that say Standby, so that they need no
+handshake when it does. The core hears nothing of those. It tells them when it leads, some in each
+turn: they all register in answer.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -24,6 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mesos_twisted.clock import Timer, Timers
 from mesos_twisted.errors import MalformedError, Problem
 from mesos_twisted.master.core import events as ev
 from mesos_twisted.protocol import agentlink
@@ -33,6 +39,14 @@ from mesos_twisted.security.core.authorizer import Authorizer
 from mesos_twisted.security.core.principal import Role, refuse_other_role
 from mesos_twisted.security.net.identity import IdentityCache, PeerIdentity
 from mesos_twisted.transport.http1_edge import closing_sentence, peer_of
+
+#: No record of a link that stands by is as large as this, in bytes.
+STANDBY_RECORD_BYTES: Final = 64 << 10
+#: Who stands by and has said nothing for so long is gone. Agents speak each minute.
+SILENT_S: Final = 240.0
+SWEEP_S: Final = 60.0
+#: So many are told in a turn that this master leads. Their answers are the next turn's work.
+TOLD_AT_ONCE: Final = 64
 
 
 @implementer(IProtocolFactory)
@@ -62,11 +76,35 @@ class AgentLinks:
         self._links: dict[ConnectionId, AgentLink] = {}
         self._last: agentlink.FromMaster | None = None
         self._last_frame = b""
-        #: Set when this master must not take agents (it does not lead).
-        self.accepting = True
+        self._leads = True
+        #: When those that stand by were heard last, in seconds of the timers.
+        self._standbys: dict[ConnectionId, float] = {}
+        self._untold: deque[ConnectionId] = deque()
+        self._timers: Timers | None = None
+        self._sweeper: Timer | None = None
+        self._telling: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._links)
+
+    @property
+    def standbys(self) -> int:
+        """How many links are kept for agents that are not registered over them."""
+        return len(self._standbys)
+
+    def stand_by(self, timers: Timers) -> None:
+        """This master does not lead: no agent registers until `lead`."""
+        self._leads = False
+        self._timers = timers
+        self._sweeper = timers.every(SWEEP_S, self._sweep)
+
+    def lead(self) -> None:
+        """This master leads and has recovered: agents may register, and are told so."""
+        self._leads = True
+        for link in self._links.values():
+            link.allow(agentlink.MAX_RECORD_BYTES)
+        self._untold.extend(self._standbys)
+        self._tell()
 
     def doStart(self) -> None:
         """Twisted calls this when a port begins to listen."""
@@ -96,8 +134,12 @@ class AgentLinks:
 
     def stop(self) -> None:
         """Every link is closed and the core hears of none."""
+        for timer in (self._sweeper, self._telling):
+            if timer is not None:
+                timer.cancel()
         links = list(self._links.values())
         self._links.clear()
+        self._standbys.clear()
         for link in links:
             link.close()
 
@@ -107,8 +149,6 @@ class AgentLinks:
         """The identity of a peer that may speak here, or why it may not."""
         if certificate is None:
             return Problem("no-certificate", "An agent link needs an agent's certificate.")
-        if not self.accepting:
-            return Problem("not-leading", "This master does not lead.")
         identity = self._identities.identify(certificate)
         if isinstance(identity, Problem):
             return identity
@@ -117,6 +157,8 @@ class AgentLinks:
             return refusal
         link.number = ConnectionId(self._numbers())
         self._links[link.number] = link
+        if not self._leads:
+            link.allow(STANDBY_RECORD_BYTES)
         return identity
 
     def received(self, link: AgentLink, identity: PeerIdentity, body: bytes) -> None:
@@ -125,14 +167,24 @@ class AgentLinks:
         if message is None:
             self._dropped()
             return
+        if isinstance(message, agentlink.Standby):
+            self._stands_by(link)
+            return
+        if not self._leads:
+            # One that looks for the leader by trying, or that was told of this one too early.
+            raise MalformedError("This master does not lead")
         refusal: Problem | None = None
         if isinstance(message, agentlink.Register | agentlink.Reregister):
+            self._standbys.pop(link.number, None)
+            link.registering = True
             refusal = self._may_register(identity, message)
         self._handle(ev.AgentSaid(link.number, message, self._now(), link.address, refusal))
 
     def lost(self, link: AgentLink, reason: str) -> None:
         """The link is gone."""
-        if self._links.pop(link.number, None) is not None:
+        known = self._links.pop(link.number, None) is not None
+        stood_by = self._standbys.pop(link.number, None) is not None
+        if known and self._leads and not stood_by:
             self.log.info("An agent's link closed: {reason}", reason=reason, peer=link.address)
             self._handle(ev.AgentLinkClosed(link.number, self._now()))
 
@@ -140,6 +192,34 @@ class AgentLinks:
     def limit(self) -> int:
         """Bytes that may wait for one reader."""
         return self._limit
+
+    def _stands_by(self, link: AgentLink) -> None:
+        if self._timers is not None and not link.registering:
+            self._standbys[link.number] = self._timers.seconds()
+        link.write(_LEADS if self._leads else _STANDS_BY)
+
+    def _tell(self) -> None:
+        """Some of those that stand by, the others in turns to come."""
+        self._telling = None
+        for _ in range(min(TOLD_AT_ONCE, len(self._untold))):
+            number = self._untold.popleft()
+            link = self._links.get(number)
+            if link is not None and number in self._standbys:
+                link.write(_LEADS)
+        if self._untold and self._timers is not None:
+            self._telling = self._timers.after(0.0, self._tell)
+
+    def _sweep(self) -> None:
+        """Links of peers that are gone without a word, or that never said what they are for."""
+        assert self._timers is not None
+        silent = self._timers.seconds() - SILENT_S
+        for number, heard in list(self._standbys.items()):
+            if heard < silent:
+                self._links[number].cut("it was silent for too long")
+        if not self._leads:
+            for number in self._links:
+                # It has until the next time to say what it is for.
+                self._standbys.setdefault(number, silent)
 
     def _may_register(
         self, identity: PeerIdentity, message: agentlink.Register | agentlink.Reregister
@@ -159,6 +239,10 @@ class AgentLinks:
         return None
 
 
+_LEADS: Final = agentlink.frame(agentlink.Standing(leads=True))
+_STANDS_BY: Final = agentlink.frame(agentlink.Standing(leads=False))
+
+
 @implementer(IProtocol, IPushProducer)
 class AgentLink:
     """One link. As a producer it follows its transport's buffer."""
@@ -171,6 +255,7 @@ class AgentLink:
         "_queued",
         "address",
         "number",
+        "registering",
         "transport",
     )
 
@@ -183,6 +268,8 @@ class AgentLink:
         self.transport: Any = None
         self.address = ""
         self.number = ConnectionId(-1)
+        #: It has asked to be registered: the core knows of it.
+        self.registering = False
 
     def connectionMade(self) -> None:
         """Part of `IProtocol`; all is done by `makeConnection`."""
@@ -211,11 +298,7 @@ class AgentLink:
             for body in self._deframer.feed(data):
                 self._links.received(self, identity, body)
         except MalformedError as error:
-            self._identity = None
-            AgentLinks.log.warn(
-                "Cut the link of {peer}: {reason}", peer=self.address, reason=str(error)
-            )
-            self.transport.abortConnection()
+            self.cut(str(error))
 
     def connectionLost(self, reason: Failure) -> None:
         """The end, whoever wanted it."""
@@ -228,11 +311,17 @@ class AgentLink:
         if self._paused:
             self._queued += len(data)
             if self._queued > self._links.limit:
-                AgentLinks.log.warn(
-                    "Cut the link of {peer}: it reads too slowly", peer=self.address
-                )
-                self._identity = None
-                self.transport.abortConnection()
+                self.cut("it reads too slowly")
+
+    def allow(self, record_bytes: int) -> None:
+        """Records may be so large from now on."""
+        self._deframer.allow(record_bytes)
+
+    def cut(self, reason: str) -> None:
+        """The link ends now."""
+        AgentLinks.log.warn("Cut the link of {peer}: {reason}", peer=self.address, reason=reason)
+        self._identity = None
+        self.transport.abortConnection()
 
     def close(self) -> None:
         """Close after what was written."""

@@ -211,6 +211,7 @@ class MasterService:
         )
         metrics.group(lambda: gauges(state, now()))
         metrics.group(host)
+        metrics.gauge("master/standby_links", lambda: self.links.standbys)
         metrics.gauge("registrar/queued_operations", lambda: driver.registry_operations)
         metrics.gauge("registrar/registry_size_bytes", lambda: _size(registry, config))
         self.upkeep = Upkeep(self, timers)
@@ -242,7 +243,7 @@ class MasterService:
     def contend(self, ready: Callable[[], None]) -> None:
         """The part of `start` after listening: lead, or follow who does."""
         self._ready = ready
-        self.links.accepting = False
+        self.links.stand_by(self.timers)
         self.driver.start()
         self.upkeep.start()
         if isinstance(self.registry, ZooKeeperRegistry):
@@ -354,7 +355,7 @@ class MasterService:
                 lead.epoch,
             )
         )
-        self.links.accepting = True
+        self.links.lead()
         self._ready()
 
     def _not_recovered(self, failure: Failure) -> None:

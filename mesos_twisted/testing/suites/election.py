@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -67,10 +68,11 @@ class Follower:
 
     def __init__(self, world: ZooKeeperWorld, path: str) -> None:
         self.said: list[str | None] = []
+        self.contending: list[str] = []
         self.clients: list[ZooKeeperClient] = []
         self.world = world
         self.detector = ZooKeeperDetector(self.connect, path, Timers(world.reactor))
-        self.detector.start(self.heard)
+        self.detector.start(self.heard, self.others)
 
     def connect(self) -> ZooKeeperClient:
         """One more session."""
@@ -80,6 +82,16 @@ class Follower:
     def heard(self, info: m.MasterInfo | None) -> None:
         """The detector's word."""
         self.said.append(None if info is None else info.hostname)
+
+    def others(self, infos: Sequence[m.MasterInfo]) -> None:
+        """The detector's word on who contends."""
+        self.contending = [info.hostname.partition(".")[0] for info in infos if info.hostname]
+
+    def expects_all(self, names: str) -> None:
+        """Wait until those contend, in the order of their coming."""
+        self.world.until(
+            lambda: "".join(self.contending) == names, f"{names} contend, not {self.contending}"
+        )
 
     def expects(self, name: str | None) -> None:
         """Wait until the last word was this."""
@@ -109,6 +121,27 @@ class ElectionSuite(EnsembleSuite):
         world.wait(c.elector.stop())
         world.wait(b.elector.stop())
         follower.expects(None)
+        world.wait(follower.detector.stop())
+
+    def test_who_contends_is_known(self, world: ZooKeeperWorld, root: str) -> None:
+        """Who comes and who goes, and what is no master's is left out; also over a new session."""
+        follower = Follower(world, root)
+        a = Contender(world, root, "a")
+        follower.expects_all("a")
+        client = self.started(world)
+        world.wait(client.create(f"{root}/json.info_", b"nobody", sequential=True))
+        world.wait(client.create(f"{root}/log_replicas"))
+        b = Contender(world, root, "b")
+        follower.expects_all("ab")
+        steal(world, follower.clients[0])
+        follower.expects("a")
+        c = Contender(world, root, "c")
+        follower.expects_all("abc")
+        world.wait(a.elector.stop())
+        follower.expects_all("bc")
+        for each in (b, c):
+            world.wait(each.elector.stop())
+        follower.expects_all("")
         world.wait(follower.detector.stop())
 
     def test_nodes_are_as_mesos_writes_them(self, world: ZooKeeperWorld, root: str) -> None:

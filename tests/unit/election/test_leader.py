@@ -56,7 +56,7 @@ def results(deferred: Deferred[Any]) -> list[Any]:
 
 
 def test_candidates_follow_the_detector() -> None:
-    """None, one, another; the same address again is no change."""
+    """None, one, another; one more master at the same address is another, the same one is not."""
     world = World()
     world.watch.start(world.changed)
     world.watch.start(world.changed)
@@ -64,9 +64,10 @@ def test_candidates_follow_the_detector() -> None:
     assert world.watch.candidates() == ()
     for info, candidates, changes in (
         (A, (("a", 5050),), 1),
-        (A_AGAIN, (("a", 5050),), 1),
-        (B, (("b", 5050),), 2),
-        (None, (), 3),
+        (A, (("a", 5050),), 1),
+        (A_AGAIN, (("a", 5050),), 2),
+        (B, (("b", 5050),), 3),
+        (None, (), 4),
     ):
         world.detector.tell(info)
         assert (world.watch.candidates(), world.changes) == (candidates, changes)

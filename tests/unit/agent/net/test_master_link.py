@@ -14,10 +14,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from mesos_twisted.agent.core import events as ev
-from mesos_twisted.agent.net import master_link
+from mesos_twisted.agent.net import link as link_module
 from mesos_twisted.agent.net.leader import FixedMasters, MasterSource, parse_masters
-from mesos_twisted.agent.net.master_link import MAX_BUFFER_BYTES, LinkProtocol, MasterLink
+from mesos_twisted.agent.net.link import MAX_BUFFER_BYTES, LinkProtocol
+from mesos_twisted.agent.net.master_link import MasterLink
 from mesos_twisted.clock import Timers
+from mesos_twisted.election.interfaces import Contender
 from mesos_twisted.errors import MalformedError
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.ids import ConnectionId
@@ -78,7 +80,7 @@ class World:
         source: MasterSource | None = None,
     ) -> None:
         patch.setattr(
-            master_link,
+            link_module,
             "connect_tcp",
             lambda reactor, host, port, factory, timeout_s: self.tried.append((host, port)),
         )
@@ -95,6 +97,7 @@ class World:
             fresh=lambda: ConnectionId(1),
             jitter=lambda: 0.0,
             count=lambda name, amount: None,
+            standby_links=False,
         )
 
     def targets(self) -> list[tuple[str, int]]:
@@ -103,7 +106,8 @@ class World:
 
     def connect(self, certificate: bytes | None) -> tuple[LinkProtocol, FakeTransport]:
         """A connection whose peer showed this certificate."""
-        protocol, transport = LinkProtocol(self.link, ConnectionId(4)), FakeTransport(certificate)
+        protocol = LinkProtocol(self.link.dialer, self.link, ConnectionId(4))
+        transport = FakeTransport(certificate)
         protocol.makeConnection(transport)  # type: ignore[arg-type]  # what a link uses of one
         return protocol, transport
 
@@ -195,12 +199,20 @@ def test_where_the_masters_are() -> None:
 class OneMaster:
     """Whoever leads, as a test says."""
 
+    elected = True
+
     def __init__(self) -> None:
         self.now: tuple[tuple[str, int], ...] = ()
         self.changed: Callable[[], object] = lambda: None
 
-    def start(self, changed: Callable[[], object]) -> None:
+    def start(self, changed: Callable[[], object], *, standbys: bool = False) -> None:
         self.changed = changed
+
+    def leader(self) -> Contender | None:
+        return next((Contender(*one, f"id of {one[0]}") for one in self.now), None)
+
+    def contenders(self) -> tuple[Contender, ...]:
+        return ()
 
     def stop(self) -> Deferred[None]:
         return succeed(None)
@@ -228,7 +240,7 @@ def test_a_new_leader_is_connected_to_at_once(monkeypatch: pytest.MonkeyPatch) -
 def test_a_new_leader_ends_the_link_to_the_old_one(
     monkeypatch: pytest.MonkeyPatch, certificates: dict[str, bytes]
 ) -> None:
-    """Nothing more is said to it; the word that nobody leads changes nothing."""
+    """Nothing more is said to it. That nobody leads changes nothing, nor that it leads again."""
     source = OneMaster()
     world = World(monkeypatch, source=source)
     world.link.start()
@@ -238,6 +250,7 @@ def test_a_new_leader_ends_the_link_to_the_old_one(
     assert world.link.connected
     source.now = ()
     source.changed()
+    source.becomes("a")
     assert not transport.aborted
     source.becomes("b")
     assert transport.aborted

@@ -56,7 +56,8 @@ def test_a_follower_redirects(make: Make) -> None:
     assert world.request("POST", "/api/v1/scheduler", {}).status == 307
     for path in ("/health", "/version", "/flags", "/metrics/snapshot"):
         assert world.request("GET", path).status == 200
-    _, transport = world.agent()
+    link, transport = world.agent()
+    link.dataReceived(agentlink.frame(register()))
     assert transport.closed
 
 
