@@ -20,6 +20,8 @@ from mesos_twisted.testing.zookeeper import RealEnsemble, RealServer
 
 ANSWER_S: Final = 2.0
 TIMEOUT_MS: Final = 3000
+#: Bytes of an answer.
+SHORTEST, LONGEST = 16, 1 << 20
 _CLOSE: Final = -11
 _SECRET: Final = 0xB3415C00
 _MULTIPLIER, _ADDEND, _MASK = 0x5DEECE66D, 0xB, (1 << 48) - 1
@@ -119,6 +121,8 @@ def _send(connection: socket.socket, body: bytes) -> None:
 def _receive(connection: socket.socket) -> bytes:
     """One answer. Raises OSError when the server closes or is silent."""
     (size,) = struct.unpack(">i", _exactly(connection, 4))
+    if not SHORTEST <= size <= LONGEST:
+        raise ConnectionError(f"an answer of {size} bytes is none of ours")
     return _exactly(connection, size)
 
 

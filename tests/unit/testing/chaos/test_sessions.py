@@ -70,6 +70,23 @@ def test_only_a_session_that_began_and_ended_is_a_commit(
         assert sessions.commits(ensemble, server.place) is (confirms and closes)
 
 
+@pytest.mark.parametrize("answer", [b"", b"\0\0", b"\0\0\0\1x", b"\xff\xff\xff\xff"])
+def test_nonsense_is_no_commit(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answers() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1 << 10)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=answers)
+        thread.start()
+        place = RealServer(Path(), listening.getsockname()[1])
+        assert not sessions.commits(RealEnsemble([place]), place)
+        thread.join(10)
+
+
 def test_a_session_is_ended_with_its_own_password(
     servers: dict[tuple[bool, bool], Server],
 ) -> None:
