@@ -96,8 +96,10 @@ def run_seed(
     without: Collection[int] = (),
     begun: Callable[[World], object] = lambda world: None,
     shape: Shape | None = None,
+    ended: Callable[[], object] = lambda: None,
 ) -> Verdict:
-    """One world, to its end. `begun(world)` may listen before anything happens."""
+    """One world, to its end. `begun(world)` may listen before anything happens; `ended()` is called
+    when all has happened, while the auditor still hears."""
     world = World(seed, shape or shape_of(seed))
     auditor = Auditor(world, records=None if world.zookeeper is None else _Records(world))
     begun(world)
@@ -120,6 +122,7 @@ def run_seed(
             world.run(_STEP_S)
             waited += _STEP_S
         auditor.settled()
+        ended()
     finally:
         auditor.close()
     return Verdict(

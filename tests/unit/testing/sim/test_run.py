@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mesos_twisted.agent.core import updates
 from mesos_twisted.testing.sim import faults, main
@@ -16,6 +18,18 @@ from mesos_twisted.testing.sim.world import World
 def test_a_seed_gives_the_same_verdict_again() -> None:
     first, second = run_seed(3), run_seed(3)
     assert first == second and first.good and first.launches > 0 and first.events > 1000
+
+
+def test_what_is_found_when_all_is_over_is_still_heard() -> None:
+    """A sweep for garbage at the end tells of errors that nobody took; they are the seed's."""
+
+    def ended() -> None:
+        Logger("master").failure("swept up", Failure(ValueError("nobody took it")))
+
+    verdict = run_seed(3, ended=ended)
+    assert [one.invariant for one in verdict.violations] == ["I17"]
+    assert "nobody took it" in verdict.violations[0].sentence
+    assert verdict.trace == run_seed(3).trace
 
 
 def test_seeds_differ_in_worlds_and_faults() -> None:
