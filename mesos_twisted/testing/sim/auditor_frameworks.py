@@ -184,6 +184,8 @@ class Frameworks(Check):
                 continue
             self._seen.add(framework_id)
             self.scene.probes.sometimes("framework removed")
+            if framework.suppressed:
+                self.scene.probes.sometimes("framework removed while suppressed")
             if framework_id in self._torn_down:
                 continue
             since = self._closed_at.get((life, framework_id), framework.registered_at)

@@ -31,6 +31,7 @@ class Probing(Check):
         self._lost: dict[SimHost, int] = {}
         self._unreachable: dict[MasterLife, int] = {}
         self._torn: set[AgentLife] = set()
+        self._strangers: set[SimHost] = set()
         self._slow: set[str] = set()
 
     def master_turn(self, life: MasterLife, turn: MasterTurn) -> None:
@@ -46,10 +47,17 @@ class Probing(Check):
             case ev.AgentSaid(message=agentlink.Reregister()):
                 if life.state.admitted_before and turn.ordered:
                     sometimes("agent returned after failover")
+            case ev.Recovered():
+                self._unreachable[life] = len(life.state.unreachable)
+                if life.state.unreachable:
+                    sometimes("failover with unreachable agents")
             case ev.RegistryApplied():
                 marked = len(life.state.unreachable)
                 if marked > self._unreachable.get(life, 0):
                     sometimes("agent marked unreachable")
+                    for framework in life.state.frameworks.values():
+                        if framework.unreachable and not framework.connected:
+                            sometimes("agent lost while its framework was away")
                 self._unreachable[life] = marked
                 if life.state.in_flight and not turn.ordered and not turn.told:
                     sometimes("agent admitted late")
@@ -79,6 +87,9 @@ class Probing(Check):
             if host.rows.lost != self._lost.setdefault(host, 0):
                 self._lost[host] = host.rows.lost
                 sometimes("power cut with lost rows")
+            if host.kernel.strangers and host not in self._strangers:
+                self._strangers.add(host)
+                sometimes("pid taken by a stranger")
             for process in host.kernel.running():
                 if process.dying and process.container_id not in self._slow:
                     self._slow.add(process.container_id)

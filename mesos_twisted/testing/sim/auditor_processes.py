@@ -25,6 +25,9 @@ REASONS: Final[tuple[tuple[int, str], ...]] = (
 #: These only of a machine whose launcher was lost, or whose rows were torn, after all.
 LAUNCHER_LOST: Final = r"The launcher does not answer"
 DAMAGED: Final = r"The agent's checkpoint is damaged"
+#: A process has one connection for each of its sessions: a master elects and writes.
+SESSIONS: Final = {"m": 2}
+ZOOKEEPER_PORT: Final = 2181
 #: What a connection may hold beyond the buffer's limit: one record, and what its writer batches.
 _SLACK: Final = 1 << 20
 
@@ -61,9 +64,16 @@ class Processes(Check):
         self._buffers()
 
     def settled(self) -> None:
-        """Once more."""
+        """Once more, and connections that are left over."""
         self.look()
         self.second()
+        for name, place in self.scene.world.places.items():
+            if place.reactor is None:
+                continue
+            peers = [one.getPeer() for one in place.reactor.transports]
+            count = sum(getattr(peer, "port", 0) == ZOOKEEPER_PORT for peer in peers)
+            if count > SESSIONS.get(name[0], 1):
+                self.scene.violated("I16", f"{name} has {count} connections to ZooKeeper")
 
     def started(self, host: SimHost, name: str, process: Process) -> None:
         """A pid is given out again."""

@@ -93,6 +93,8 @@ class Tasks(Check):
         self.stories: dict[str, Story] = {}
         #: Tasks that a master asked to end.
         self.killed: set[str] = set()
+        #: Tasks that an operator asked to end.
+        self._by_operator: set[str] = set()
         #: Tasks that were sent to an agent as a group, each with all of them.
         self.groups: dict[str, tuple[str, ...]] = {}
 
@@ -266,7 +268,8 @@ class Tasks(Check):
                 continue
             bad = any(s.state in TERMINAL and s.state is not State.TASK_FINISHED for s in one.seen)
             ended = [r.process.status for r in self.runs.get(one.task_id, ())]
-            if bad or one.kill_asked is not None or any(status for status in ended):
+            asked = one.kill_asked is not None or one.task_id in self.killed
+            if bad or asked or any(status for status in ended):
                 self.scene.probes.sometimes("executor group killed")
                 return True
         return False
@@ -281,6 +284,8 @@ class Tasks(Check):
 
     def master_turn(self, life: MasterLife, turn: MasterTurn) -> None:
         """Kills go out."""
+        if isinstance(turn.event, ev.TaskKillAsked):
+            self._by_operator.add(turn.event.task_id)
         for agent_id, message in turn.ordered:
             kind = type(message)
             if kind is agentlink.KillTask:
@@ -302,7 +307,7 @@ class Tasks(Check):
             if isinstance(turn.event, ev.AgentSaid):
                 self.scene.probes.sometimes("kill of a task with an old agent link")
             return
-        if isinstance(turn.event, ev.TaskKillAsked):
+        if message.task_id in self._by_operator:
             return
         told = [seen.state for seen in launch.seen]
         lost = any(state in TERMINAL for state in told)

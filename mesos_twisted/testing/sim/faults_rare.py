@@ -195,10 +195,11 @@ def master_power(world: World, random: Random) -> str:
 
 
 def slow_sandboxes(world: World, random: Random) -> str:
-    """Sandboxes take their time on one machine, until the world heals."""
-    name = random.choice(list(world.hosts))
-    world.hosts[name].kernel.faults.sandbox_s = 0.2 + random.random() * 3.0
-    return f"sandboxes of {name} are slow"
+    """Sandboxes take their time, on most machines, until the world heals."""
+    seconds = round(0.2 + random.random() * 4.0, 2)
+    for host in world.hosts.values():
+        host.kernel.faults.sandbox_s = seconds if random.random() < 0.7 else 0.0
+    return f"sandboxes take up to {seconds} s"
 
 
 def torn_rows(world: World, random: Random) -> str:

@@ -256,6 +256,9 @@ class SimFramework(Scheduler):
         )
         self._asked(driver.launch_group(offer, executor, tasks, self._refusing_s()), tasks)
         self._repent(driver, tasks)
+        if tasks and self._timers is not None and self._habits.random() < 0.2:
+            # One of a group is all of it, while none runs.
+            self._timers.after(self._habits.random(), self._kill_if_live, driver, tasks[0])
 
     def _repent(self, driver: SchedulerDriver, tasks: list[m.TaskInfo]) -> None:
         """Some launches are taken back before anything can be known of them."""

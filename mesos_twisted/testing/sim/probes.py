@@ -17,6 +17,7 @@ from mesos_twisted.errors import BugError
 #: Every probe, and what it says.
 NAMES: Final[Mapping[str, str]] = {
     "agent disconnected": "a master lost an agent's link",
+    "agent lost while its framework was away": "a framework with tasks on it had no stream",
     "agent marked unreachable": "the registry says that an agent does not answer",
     "agent returned": "an agent that was unreachable registered again",
     "agent returned after failover": "an agent registered again with a new leader",
@@ -29,8 +30,10 @@ NAMES: Final[Mapping[str, str]] = {
     "disk refused a write": "an agent left because its rows could not be written",
     "double subscription": "a framework subscribed while its older stream was open",
     "executor group killed": "the rest of a group was killed with one of its tasks",
+    "failover with unreachable agents": "a new leader found in the registry that some are lost",
     "framework returned": "a framework subscribed again",
     "framework removed": "a framework's time to return was over, or it was torn down",
+    "framework removed while suppressed": "it wanted no offers when it was removed",
     "kill during launch": "a task was killed before its process ran",
     "kill of a task with an old agent link": "a kill was repeated to an agent that came back",
     "launch dropped by restart": "a launch was lost with the agent's or master's process",
@@ -44,6 +47,7 @@ NAMES: Final[Mapping[str, str]] = {
     "operator's weights": "an operator was told that a role's weight holds",
     "orphan destroyed": "an agent found a container that no row told of",
     "pid reused": "a process got the number of one that had ended",
+    "pid taken by a stranger": "a process that is nobody's got the number of one that had ended",
     "power cut": "a machine restarted with tasks on it",
     "power cut with lost rows": "an agent's machine lost rows that were not flushed",
     "process killed by the kernel": "a task's process ended by a signal that nobody here sent",

@@ -17,7 +17,7 @@ from mesos_twisted.registry.layout import key_of
 from mesos_twisted.registry.operations import TABLES
 from mesos_twisted.testing.sim import faults
 from mesos_twisted.testing.sim.auditor import Auditor
-from mesos_twisted.testing.sim.auditor_scene import Violation
+from mesos_twisted.testing.sim.auditor_scene import Violation, ViolationError
 from mesos_twisted.testing.sim.faults import Done, Planned
 from mesos_twisted.testing.sim.frameworks import Manners, Plan
 from mesos_twisted.testing.sim.net import Profile
@@ -96,12 +96,15 @@ def run_seed(
     without: Collection[int] = (),
     begun: Callable[[World], object] = lambda world: None,
     shape: Shape | None = None,
+    until_broken: bool = False,
     ended: Callable[[], object] = lambda: None,
 ) -> Verdict:
-    """One world, to its end. `begun(world)` may listen before anything happens; `ended()` is called
-    when all has happened, while the auditor still hears."""
+    """One world, to its end, or until a promise is broken. `begun(world)` may listen before
+    anything happens; `ended()` is called when all has happened, while the auditor still hears."""
     world = World(seed, shape or shape_of(seed))
-    auditor = Auditor(world, records=None if world.zookeeper is None else _Records(world))
+    auditor = Auditor(
+        world, until_broken, records=None if world.zookeeper is None else _Records(world)
+    )
     begun(world)
     planned = faults.plan(seed, FAULTS_S)
     done: list[Done] = []
@@ -123,6 +126,9 @@ def run_seed(
             waited += _STEP_S
         auditor.settled()
         ended()
+    except ViolationError:
+        # Among the auditor's: nothing more is asked of this world.
+        pass
     finally:
         auditor.close()
     return Verdict(
