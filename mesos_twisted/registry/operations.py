@@ -3,6 +3,10 @@
 Pure: an operation becomes writes of (table, key) -> value, where None deletes. Every store keeps
 the same tables, so all of them agree on what an operation means. A record is replaced whole or left
 alone, never rewritten from what was understood of it: what a newer release added to one stays.
+
+What an operator wants of an agent has records of its own beside the agent's: that it gets no
+offers, that it is to be drained and how, and that it is. They stay while the agent is lost and comes
+back, also under a release that knows nothing of them; without the agent they mean nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +26,13 @@ AGENTS: Final = "agents"
 UNREACHABLE: Final = "unreachable"
 GONE: Final = "gone"
 WEIGHTS: Final = "weights"
+DEACTIVATED: Final = "deactivated"
+#: How to drain an agent, and the agents with which that is done.
+DRAINS: Final = "drains"
+DRAINED: Final = "drained"
 #: One record, of the same key: whose registry it is and who leads.
 MASTER: Final = "master"
-TABLES: Final = (AGENTS, UNREACHABLE, GONE, WEIGHTS, MASTER)
+TABLES: Final = (AGENTS, UNREACHABLE, GONE, WEIGHTS, DEACTIVATED, DRAINS, DRAINED, MASTER)
 
 #: (table, key) -> the record's bytes, or None to delete it.
 Writes: TypeAlias = dict[tuple[str, str], bytes | None]
@@ -32,6 +40,9 @@ Writes: TypeAlias = dict[tuple[str, str], bytes | None]
 _DOUBLE = struct.Struct(">d")
 _encoder = msgspec.msgpack.Encoder()
 _agents = msgspec.msgpack.Decoder(m.AgentInfo)
+_drains = msgspec.msgpack.Decoder(m.DrainConfig)
+#: Of a record that says all by being there: a map, for what may be added to it.
+_THERE: Final = _encoder.encode({})
 
 
 class LeaderRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -97,6 +108,37 @@ class Prune:
 
     unreachable: tuple[AgentId, ...] = ()
     gone: tuple[AgentId, ...] = ()
+    #: Those of `unreachable` that are deactivated.
+    deactivated: tuple[AgentId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAgent:
+    """The agent gets no offers, and everything on it is to end."""
+
+    agent_id: AgentId
+    config: m.DrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAgentDrained:
+    """Everything on an agent to be drained has ended."""
+
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class DeactivateAgent:
+    """The agent gets no offers."""
+
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class ReactivateAgent:
+    """The agent gets offers again, and is not to be drained."""
+
+    agent_id: AgentId
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +155,10 @@ RegistryOperation: TypeAlias = (
     | MarkReachable
     | MarkGone
     | Prune
+    | DrainAgent
+    | MarkAgentDrained
+    | DeactivateAgent
+    | ReactivateAgent
     | StoreWeights
     | Lead
 )
@@ -123,6 +169,8 @@ class Snapshot:
     """All that a registry holds; `version` counts its writes. Times are epoch seconds.
 
     `registry_id`, `epoch` and `master` tell of the last leader: "", 0 and None before the first.
+    `deactivated` and `draining` name agents of `agents` and `unreachable` alone; an agent to be
+    drained is deactivated.
     """
 
     version: int = 0
@@ -133,6 +181,8 @@ class Snapshot:
     registry_id: str = ""
     epoch: int = 0
     master: m.MasterInfo | None = None
+    deactivated: frozenset[AgentId] = frozenset()
+    draining: Mapping[AgentId, m.DrainInfo] = field(default_factory=dict)
 
 
 def next_lead(found: Snapshot, master: m.MasterInfo) -> Lead:
@@ -150,6 +200,7 @@ def write(operation: RegistryOperation, into: Writes) -> None:
         case RemoveAgent(agent_id):
             into[AGENTS, agent_id] = None
             into[UNREACHABLE, agent_id] = None
+            _reactivate(agent_id, into)
         case MarkUnreachable(agent_id, at):
             into[AGENTS, agent_id] = None
             into[UNREACHABLE, agent_id] = _DOUBLE.pack(at)
@@ -157,9 +208,22 @@ def write(operation: RegistryOperation, into: Writes) -> None:
             into[AGENTS, agent_id] = None
             into[UNREACHABLE, agent_id] = None
             into[GONE, agent_id] = _DOUBLE.pack(at)
-        case Prune(unreachable, gone):
+            _reactivate(agent_id, into)
+        case Prune(unreachable, gone, deactivated):
             into.update(dict.fromkeys([(UNREACHABLE, one) for one in unreachable]))
             into.update(dict.fromkeys([(GONE, one) for one in gone]))
+            for agent_id in deactivated:
+                _reactivate(agent_id, into)
+        case DrainAgent(agent_id, config):
+            into[DEACTIVATED, agent_id] = _THERE
+            into[DRAINS, agent_id] = _encoder.encode(config)
+            into[DRAINED, agent_id] = None
+        case MarkAgentDrained(agent_id):
+            into[DRAINED, agent_id] = _THERE
+        case DeactivateAgent(agent_id):
+            into[DEACTIVATED, agent_id] = _THERE
+        case ReactivateAgent(agent_id):
+            _reactivate(agent_id, into)
         case Lead(registry_id, epoch, master):
             record = LeaderRecord(registry_id=registry_id, epoch=epoch, master=master)
             into[MASTER, MASTER] = _encoder.encode(record)
@@ -168,6 +232,11 @@ def write(operation: RegistryOperation, into: Writes) -> None:
                 into[WEIGHTS, role] = _DOUBLE.pack(weight)
         case _:
             assert_never(operation)
+
+
+def _reactivate(agent_id: AgentId, into: Writes) -> None:
+    for table in (DEACTIVATED, DRAINS, DRAINED):
+        into[table, agent_id] = None
 
 
 def id_of(info: m.AgentInfo) -> AgentId:
@@ -182,12 +251,18 @@ def snapshot(version: int, records: Iterable[tuple[str, str, bytes]]) -> Snapsho
     agents: list[m.AgentInfo] = []
     numbers: dict[str, dict[str, float]] = {UNREACHABLE: {}, GONE: {}, WEIGHTS: {}}
     leader: LeaderRecord | None = None
+    drains: dict[str, m.DrainConfig] = {}
+    marked: dict[str, set[str]] = {DEACTIVATED: set(), DRAINED: set()}
     for table, key, value in records:
         try:
             if table == AGENTS:
                 agents.append(_agents.decode(value))
             elif table in numbers:
                 numbers[table][key] = _DOUBLE.unpack(value)[0]
+            elif table in marked:
+                marked[table].add(key)
+            elif table == DRAINS:
+                drains[key] = _drains.decode(value)
             elif (table, key) == (MASTER, MASTER):
                 leader = _leader.decode(value)
         except (msgspec.DecodeError, struct.error):
@@ -195,6 +270,15 @@ def snapshot(version: int, records: Iterable[tuple[str, str, bytes]]) -> Snapsho
                 f"The registry's record '{key}' in '{table}' cannot be read; restore the file "
                 "from a backup."
             ) from None
+    known = {info.id.value for info in agents if info.id is not None} | numbers[UNREACHABLE].keys()
+    draining = {
+        AgentId(key): m.DrainInfo(
+            state=m.DrainState.DRAINED if key in marked[DRAINED] else m.DrainState.DRAINING,
+            config=config,
+        )
+        for key, config in drains.items()
+        if key in known
+    }
     return Snapshot(
         version,
         tuple(agents),
@@ -204,4 +288,6 @@ def snapshot(version: int, records: Iterable[tuple[str, str, bytes]]) -> Snapsho
         "" if leader is None else leader.registry_id,
         0 if leader is None else leader.epoch,
         None if leader is None else leader.master,
+        frozenset(AgentId(key) for key in (marked[DEACTIVATED] | drains.keys()) & known),
+        draining,
     )

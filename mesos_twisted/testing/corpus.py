@@ -59,6 +59,9 @@ def _registry() -> dict[str, bytes]:
         operations.UNREACHABLE: number,
         operations.GONE: number,
         operations.WEIGHTS: number,
+        operations.DEACTIVATED: _encode({}),
+        operations.DRAINS: _encode(full(m.DrainConfig)),
+        operations.DRAINED: _encode({}),
         operations.MASTER: _encode(full(LeaderRecord)),
     }
     assert set(tables) == set(operations.TABLES)

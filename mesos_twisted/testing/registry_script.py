@@ -12,9 +12,13 @@ from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.registry.memory import MemoryRegistry
 from mesos_twisted.registry.operations import (
     AdmitAgent,
+    DeactivateAgent,
+    DrainAgent,
+    MarkAgentDrained,
     MarkGone,
     MarkReachable,
     MarkUnreachable,
+    ReactivateAgent,
     RegistryOperation,
     RemoveAgent,
     Snapshot,
@@ -35,6 +39,8 @@ SCRIPT: Final[tuple[tuple[RegistryOperation, ...], ...]] = (
     (next_lead(Snapshot(), MASTER),),
     (AdmitAgent(info("a")), AdmitAgent(info("b"))),
     (StoreWeights((("role", 2.0),)),),
+    (DrainAgent(AgentId("a"), m.DrainConfig(mark_gone=True)), DeactivateAgent(AgentId("b"))),
+    (MarkAgentDrained(AgentId("a")), ReactivateAgent(AgentId("b"))),
     (MarkUnreachable(AgentId("a"), 10.0), MarkUnreachable(AgentId("b"), 10.0)),
     (MarkReachable(info("a")), AdmitAgent(info("c"))),
     (MarkGone(AgentId("b"), 20.0), RemoveAgent(AgentId("c"))),
@@ -47,7 +53,8 @@ def held(found: Snapshot) -> tuple[object, ...]:
     """What a master takes from it."""
     agents = sorted(each.hostname for each in found.agents)
     lists = (dict(found.unreachable), dict(found.gone), dict(found.weights))
-    return (agents, *lists, found.epoch, found.registry_id)
+    wanted = (found.deactivated, dict(found.draining))
+    return (agents, *lists, *wanted, found.epoch, found.registry_id)
 
 
 def _expected() -> list[tuple[object, ...]]:

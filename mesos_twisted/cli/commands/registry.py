@@ -92,6 +92,11 @@ def show_registry(where: str, output: str, **how: Any) -> None:
         ]
         for state, lost in (("unreachable", found.unreachable), ("gone", found.gone)):
             rows += [(agent_id, "", state, _when(at)) for agent_id, at in lost.items()]
+        wanted = _wanted(found)
+        rows = [
+            (agent_id, host, f"{state}, {wanted[agent_id]}" if agent_id in wanted else state, since)
+            for agent_id, host, state, since in rows
+        ]
         show(output, rows, ("AGENT", "HOST", "STATE", "SINCE"), rows)
         if found.weights:
             click.echo("weights: " + ", ".join(f"{k}={v:g}" for k, v in found.weights.items()))
@@ -182,6 +187,13 @@ def _store(where: str, how: dict[str, Any], reactor: Any) -> RecordStore:
     )
 
 
+def _wanted(found: Snapshot) -> dict[str, str]:
+    """What an operator wants of agents, in a word each."""
+    words: dict[str, str] = dict.fromkeys(found.deactivated, "deactivated")
+    words.update((name, one.state.value.lower()) for name, one in found.draining.items())
+    return words
+
+
 def _document(records: raw.Raw, found: Snapshot) -> dict[str, Any]:
     return {
         "registry_id": found.registry_id,
@@ -196,6 +208,8 @@ def _document(records: raw.Raw, found: Snapshot) -> dict[str, Any]:
         "unreachable": dict(found.unreachable),
         "gone": dict(found.gone),
         "weights": dict(found.weights),
+        "deactivated": sorted(found.deactivated),
+        "draining": {agent_id: one.state.value for agent_id, one in found.draining.items()},
         "unknown_tables": raw.unknown_tables(records),
     }
 

@@ -14,11 +14,15 @@ from mesos_twisted.protocol.ids import AgentId
 from mesos_twisted.registry.interfaces import Registry
 from mesos_twisted.registry.operations import (
     AdmitAgent,
+    DeactivateAgent,
+    DrainAgent,
     Lead,
+    MarkAgentDrained,
     MarkGone,
     MarkReachable,
     MarkUnreachable,
     Prune,
+    ReactivateAgent,
     RegistryOperation,
     RemoveAgent,
     StoreWeights,
@@ -119,6 +123,40 @@ class RegistrySuite:
         self.wait(registry.close())
         found = self.reopened(place)
         assert (found.unreachable, found.gone) == ({}, {"b": 4.0})
+
+    def test_what_an_operator_wants_of_an_agent_stays_with_it(self, tmp_path: Any) -> None:
+        """Deactivated, draining or drained: over a loss and a return, until it is undone."""
+        place = self.place(tmp_path)
+        draining, drained = m.DrainState.DRAINING, m.DrainState.DRAINED
+        config = m.DrainConfig(max_grace_period=m.DurationInfo(nanoseconds=5), mark_gone=True)
+        a, b, c = AgentId("a"), AgentId("b"), AgentId("c")
+
+        def afterwards(*operations: RegistryOperation) -> Any:
+            registry = self.make(place)
+            self.wait(registry.load())
+            for operation in operations:
+                self.wait(registry.apply([operation]))
+            self.wait(registry.close())
+            found = self.reopened(place)
+            return found.deactivated, {name: one.state for name, one in found.draining.items()}
+
+        made = afterwards(*[AdmitAgent(agent(name)) for name in ("a", "b", "c")])
+        assert made == (frozenset(), {})
+        made = afterwards(DrainAgent(a, config), DeactivateAgent(b), DrainAgent(c, m.DrainConfig()))
+        assert made == ({"a", "b", "c"}, {"a": draining, "c": draining})
+        assert self.reopened(place).draining[a].config == config
+        made = afterwards(MarkUnreachable(a, 1.0), MarkAgentDrained(c), DeactivateAgent(c))
+        assert made == ({"a", "b", "c"}, {"a": draining, "c": drained})
+        made = afterwards(MarkReachable(agent("a")), DrainAgent(c, config), ReactivateAgent(b))
+        assert made == ({"a", "c"}, {"a": draining, "c": draining})
+        made = afterwards(MarkGone(a, 2.0), MarkUnreachable(c, 2.0))
+        assert made == ({"c"}, {"c": draining})
+        made = afterwards(Prune((c,), (), (c,)), AdmitAgent(agent("c")))
+        assert made == (frozenset(), {})
+        made = afterwards(
+            DrainAgent(c, config), RemoveAgent(c), DrainAgent(AgentId("never"), config)
+        )
+        assert made == (frozenset(), {})
 
     def test_leaders_are_counted(self, tmp_path: Any) -> None:
         """Each knows the one before; the registry keeps the name of the first."""

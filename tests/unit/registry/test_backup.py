@@ -128,14 +128,14 @@ def test_what_a_newer_release_added_stays(tmp_path: Path) -> None:
     )
     value = msgspec.msgpack.encode(fields | {"from_the_future": [1, 2]})
     kept = [record for record in records.records if record[:2] != (AGENTS, "a")]
-    more = (*kept, (AGENTS, "a", value), ("drains", "a", b"soon"))
+    more = (*kept, (AGENTS, "a", value), ("quotas", "a", b"soon"))
     now(SqliteRecords(path).replace(raw.Raw(records.schema, records.version, more)))
     registry = opened(path)
     now(registry.apply([MarkGone(AgentId("x"), 1.0)]))
     now(registry.close())
     after = now(SqliteRecords(path).read())
-    assert (AGENTS, "a", value) in after.records and ("drains", "a", b"soon") in after.records
-    assert raw.unknown_tables(after) == ["drains"]
+    assert (AGENTS, "a", value) in after.records and ("quotas", "a", b"soon") in after.records
+    assert raw.unknown_tables(after) == ["quotas"]
     assert [info.hostname for info in raw.read(after).agents] == ["a.example"]
 
 

@@ -28,7 +28,7 @@ def test_without_a_limit_all_goes_into_one_write() -> None:
 
 def test_a_full_batch_takes_no_more() -> None:
     """What is asked together stays together, even when it is too large by itself."""
-    batcher: Batcher[int] = Batcher(10 * RECORD_BYTES)
+    batcher: Batcher[int] = Batcher(11 * RECORD_BYTES)
     large = [RemoveAgent(AgentId(f"b{number}")) for number in range(50)]
     for number, operations in enumerate(([large[0]], [large[1]], large, [large[2]])):
         batcher.add(operations, number)
