@@ -84,7 +84,9 @@ class Following:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.put(json.loads(line))
+            # The last may be cut short when the process ends.
+            if line.endswith(b"}\n"):
+                self._said.put(json.loads(line))
 
     def until(self, count: int, before: int | None, idle: int) -> float:
         """When so many were registered with a leader that has another port than `before`, and had
