@@ -82,7 +82,10 @@ def complete_task(scene: Scene, task: Task) -> None:
     scene.framework.tasks.pop(task.id, None)
     settle_executor(scene)
     scene.out.append(Forget(paths.task_key(scene.framework.id, task.id)))
-    close_stream(scene.state, scene.out, scene.framework.id, task.id)
+    if (scene.framework.id, task.id) in scene.state.streams:
+        close_stream(scene.state, scene.out, scene.framework.id, task.id)
+    elif scene.framework.terminating:
+        scene.out.append(Forget(paths.updates_key(scene.framework.id, task.id)))
 
 
 def close_stream(
@@ -91,6 +94,17 @@ def close_stream(
     """No update of the task is owed any more."""
     if state.streams.pop((framework_id, task_id), None) is not None:
         out.append(Forget(paths.updates_key(framework_id, task_id)))
+        out.append(cancel_retry(framework_id, task_id))
+
+
+def mute_stream(
+    state: AgentState, out: list[Effect], framework_id: FrameworkId, task_id: TaskId
+) -> None:
+    """No update is owed, but what was said stays written until the task has ended: an agent that
+    starts again before that must not say it anew."""
+    if state.task(framework_id, task_id) is None:
+        close_stream(state, out, framework_id, task_id)
+    elif state.streams.pop((framework_id, task_id), None) is not None:
         out.append(cancel_retry(framework_id, task_id))
 
 

@@ -81,7 +81,7 @@ def shut_down(state: AgentState, out: list[Effect], framework_id: FrameworkId, n
     """Everything of the framework is ending; its updates are owed to nobody any more."""
     framework = state.frameworks.get(framework_id)
     for key in [key for key in state.streams if key[0] == framework_id]:
-        ending.close_stream(state, out, *key)
+        ending.mute_stream(state, out, *key)
     if framework is None or framework.terminating:
         return
     framework.terminating = True

@@ -285,6 +285,20 @@ def test_a_shut_down_framework_leaves_without_updates(world: World) -> None:
     assert not [key for key in world.rows if key.startswith(("task/", "update/", "framework/"))]
 
 
+def test_a_restart_while_a_framework_is_shut_down_says_nothing_again(world: World) -> None:
+    """Another master may know the framework still: its task does not begin anew."""
+    container_id = world.running_task()
+    world.say(agentlink.ShutdownFramework(framework_id="f"))
+    world.boot()
+    world.register()
+    said = [status.state for status in world.statuses()]
+    world.exits(container_id, 15)
+    said += [status.state for status in world.statuses()]
+    assert m.TaskState.TASK_STARTING not in said and m.TaskState.TASK_RUNNING not in said
+    world.acknowledge_all("t")
+    assert not [key for key in world.rows if key.startswith(("task/", "update/"))]
+
+
 def test_shutting_a_command_executor_down_kills_its_task(world: World) -> None:
     """Within the executor's shutdown grace; it is told as killed."""
     container_id = world.running_task()
