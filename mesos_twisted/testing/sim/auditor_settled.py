@@ -9,7 +9,7 @@ from __future__ import annotations
 from mesos_twisted.agent.core.state import ExecutorKind, ExecutorState, Phase
 from mesos_twisted.master.core.state import Agent
 from mesos_twisted.protocol.generated import messages as m
-from mesos_twisted.protocol.ids import TaskId
+from mesos_twisted.protocol.ids import FrameworkId, TaskId
 from mesos_twisted.testing.sim.auditor_scene import AgentLife, Check, MasterLife, Scene
 from mesos_twisted.testing.sim.auditor_tasks import FINAL, Tasks
 from mesos_twisted.testing.sim.ledger import Launch
@@ -59,8 +59,8 @@ class Settled(Check):
             self.scene.violated(
                 "I20", f"Agent {name} is not registered", f"{state.agent_id}, {state.phase.value}"
             )
-        for (_, task_id), stream in state.streams.items():
-            if stream.pending:
+        for (framework_id, task_id), stream in state.streams.items():
+            if stream.pending and not self._over(framework_id, leader):
                 told = ", ".join(status.state.value for status in stream.pending)
                 self.scene.violated(
                     "I20", f"Agent {name} waits for acknowledgements of task {task_id}", told
@@ -68,6 +68,14 @@ class Settled(Check):
         if leader is not None and known is not None:
             self._agree(name, life, known)
         self._left_over(name, life)
+
+    def _over(self, framework_id: FrameworkId, leader: MasterLife | None) -> bool:
+        """Was it ended under an earlier leader, so that this one waits its time for it?"""
+        known = None if leader is None else leader.state.frameworks.get(framework_id)
+        if known is None or known.connected:
+            return False
+        ours = self.scene.world.frameworks.get(known.info.name)
+        return ours is not None and ours.over is not None
 
     def _agree(self, name: str, life: AgentLife, known: Agent) -> None:
         """I11: the leader and the agent know the same tasks, in the same states, and executors."""
@@ -173,7 +181,8 @@ class Settled(Check):
         runs = self._tasks.runs.get(launch.task_id, ())
         running = any(run.process.running for run in runs)
         if framework.over is not None:
-            if running:
+            known = () if leader is None else leader.state.frameworks.values()
+            if running and not any(one.info.name == launch.framework for one in known):
                 self.scene.violated("I14", f"Task {launch.task_id} outlived its framework")
             return
         last = launch.last
