@@ -7,7 +7,7 @@ The agent connects to the leading master (ALPN `mesos-link/1`) and speaks first:
                                  <-         Registered / Reregistered   (or Shutdown: go away)
     StatusUpdate                 ->
                                  <-         Acknowledge                 (when the framework has)
-                                 <-         RunTask, RunTaskGroup, KillTask, ...
+                                 <-         RunTask, RunTaskGroup, KillTask, Drain, ...
                                  <-         Ping
     Pong                         ->
 
@@ -56,16 +56,20 @@ class LinkCompletedFramework(msgspec.Struct, frozen=True, kw_only=True, omit_def
 
 
 class Register(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="register"):
-    """A new agent asks for an id. `info.id` is unset; `info.resources` is its total."""
+    """A new agent asks for an id. `info.id` is unset; `info.resources` is its total.
+
+    `drains`: it knows Drain. (An older one may say AGENT_DRAINING among its capabilities and not.)
+    """
 
     info: m.AgentInfo
     pid: str
     version: str
     capabilities: tuple[str, ...] = ()
+    drains: bool = False
 
 
 class Reregister(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="reregister"):
-    """A known agent returns with all it has. `info.id` is set."""
+    """A known agent returns with all it has. `info.id` is set. `drains` as in Register."""
 
     info: m.AgentInfo
     pid: str
@@ -77,6 +81,9 @@ class Reregister(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag
     #: Frameworks that have not acknowledged all updates, whether or not they have anything here.
     owing: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    drains: bool = False
+    #: It has been told to drain, and something is left here.
+    draining: bool = False
 
 
 class Unregister(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="unregister"):
@@ -194,6 +201,13 @@ class KillTask(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="
     kill_policy: m.KillPolicy | None = None
 
 
+class Drain(LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="drain"):
+    """End every task, in this way, and start none until nothing is left; sent once more to an agent
+    that comes back. Without `config`: the agent is not to be drained any more."""
+
+    config: m.DrainConfig | None = None
+
+
 class ShutdownExecutor(
     LinkMessage, frozen=True, kw_only=True, omit_defaults=True, tag="shutdown_executor"
 ):
@@ -267,6 +281,7 @@ FromMaster: TypeAlias = Union[  # noqa: UP007 - get_args needs a typing.Union
     RunTask,
     RunTaskGroup,
     KillTask,
+    Drain,
     ShutdownExecutor,
     ShutdownFramework,
     UpdateFramework,

@@ -5,8 +5,8 @@ the same tables, so all of them agree on what an operation means. A record is re
 alone, never rewritten from what was understood of it: what a newer release added to one stays.
 
 What an operator wants of an agent has records of its own beside the agent's: that it gets no
-offers, that it is to be drained and how, and that it is. They stay while the agent is lost and comes
-back, also under a release that knows nothing of them; without the agent they mean nothing.
+offers, that it is to be drained and how, and that it is. They stay while the agent is lost and
+comes back, also under a release that does not know them; without the agent they mean nothing.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ ROWS: dict[str, type[msgspec.Struct]] = {
     "task": rows.TaskRow,
     "update": rows.UpdateRow,
     "done": rows.DoneRow,
+    "drain": rows.DrainRow,
 }
 _ROW_FIELDS = {"kind": "command"}
 _encode = msgspec.msgpack.Encoder().encode
@@ -130,4 +131,5 @@ def checkpoint(records: Mapping[str, bytes]) -> dict[str, bytes]:
         f"task/f/{task}": records["rows/task"],
         f"update/f/{task}/00000000": records["rows/update"],
         f"done/f/old/{run}": records["rows/done"],
+        "drain/config": records["rows/drain"],
     }

@@ -7,6 +7,7 @@ from typing import assert_never
 from mesos_twisted.agent.core import (
     checks,
     containers,
+    drain,
     ending,
     executors,
     frameworks,
@@ -83,6 +84,8 @@ def decide(state: AgentState, event: Event) -> list[Effect]:
             frameworks.shut_down_agent(state, out, why, event.now, unregister=True)
         case _:
             assert_never(event)
+    if state.drain is not None and not state.frameworks:
+        drain.over(state, out)
     if state.phase is Phase.TERMINATING:
         ending.settle_agent(state, out)
     return out
@@ -106,6 +109,8 @@ def _master_said(
             executors.message(state, out, message)
         case agentlink.UpdateFramework():
             frameworks.update(state, out, message)
+        case agentlink.Drain():
+            drain.told(state, out, message, now)
         case agentlink.ShutdownExecutor():
             frameworks.shut_down_executor(state, out, message, now)
         case agentlink.ShutdownFramework():

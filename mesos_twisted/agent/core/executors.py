@@ -319,7 +319,7 @@ def _forward(
         scene.framework.id,
         task_id,
         scene.executor.id,
-        _complete(scene, status, None),
+        updates.while_draining(scene, _complete(scene, status, None)),
         ExecutorKind.CUSTOM,
     )
 

@@ -10,6 +10,7 @@ from mesos_twisted.agent.core.state import (
     ExecutorKind,
     Framework,
     Phase,
+    Task,
 )
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
@@ -31,13 +32,17 @@ def kill_task(
             _report_missing(state, out, framework, task_id, now)
         return
     executor = framework.executors[task.executor_id]
-    scene = Scene(state, out, framework, executor, now)
-    if executor.kind is ExecutorKind.CUSTOM:
-        executors.kill(scene, task, message.kill_policy)
-    else:
-        killing.kill(scene, task, message.kill_policy)
-        if scene.stands:
-            pods.settle(scene)
+    kill(Scene(state, out, framework, executor, now), task, message.kill_policy)
+
+
+def kill(scene: Scene, task: Task, policy: m.KillPolicy | None) -> None:
+    """The task is ending, by the policy or by its own."""
+    if scene.executor.kind is ExecutorKind.CUSTOM:
+        executors.kill(scene, task, policy)
+        return
+    killing.kill(scene, task, policy)
+    if scene.stands:
+        pods.settle(scene)
 
 
 def _report_missing(

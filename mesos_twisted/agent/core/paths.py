@@ -10,10 +10,11 @@ from mesos_twisted.protocol.ids import AgentId, ContainerId, ExecutorId, Framewo
 
 AGENT_KEY = "agent/info"
 BOOT_KEY = "boot_id"
+DRAIN_KEY = "drain/config"
 #: Before the key of a row that could not be read.
 UNREADABLE = "unreadable/"
 #: Above every row but the agent's own and the boot's.
-PREFIXES = ("framework/", "executor/", "task/", "update/", "done/", UNREADABLE)
+PREFIXES = ("framework/", "executor/", "task/", "update/", "done/", "drain/", UNREADABLE)
 
 
 def agent_directory(agent_id: str) -> str:

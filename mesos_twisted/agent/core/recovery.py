@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from mesos_twisted.agent.core import (
     containers,
+    drain,
     ending,
     environment,
     executors,
@@ -76,6 +77,7 @@ def recovered(state: AgentState, out: list[Effect], event: Recovered) -> None:
     if paths.BOOT_KEY not in event.records or rebooted:
         out.append(Checkpoint(paths.BOOT_KEY, event.boot_id.encode()))
     state.phase = Phase.DISCONNECTED
+    drain.go_on(state, out, event.now)
     if state.policy.recover == "cleanup":
         why = "recover=cleanup was asked for"
         frameworks.shut_down_agent(state, out, why, event.now, unregister=True)

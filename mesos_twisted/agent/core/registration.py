@@ -62,6 +62,7 @@ def register(state: AgentState, out: list[Effect]) -> None:
             pid=policy.pid,
             version=policy.version,
             capabilities=policy.capabilities,
+            drains=True,
         )
     else:
         message = reregister(state)
@@ -106,6 +107,8 @@ def reregister(state: AgentState) -> agentlink.Reregister:
         completed=completed,
         owing=_owing(state),
         capabilities=state.policy.capabilities,
+        drains=True,
+        draining=state.drain is not None,
     )
 
 

@@ -37,6 +37,7 @@ class Read:
     """The rows, sorted by what they are; `errors` are the keys left out, and why."""
 
     agent: rows.AgentRow | None = None
+    drain: rows.DrainRow | None = None
     frameworks: dict[FrameworkId, rows.FrameworkRow] = field(default_factory=dict)
     executors: dict[tuple[FrameworkId, ExecutorId, ContainerId], rows.ExecutorRow] = field(
         default_factory=dict
@@ -74,6 +75,8 @@ def _file(read: Read, parts: list[str], row: rows.Row, value: bytes) -> None:
             if row.info.id is None:
                 raise ValueError("it has no id")
             read.agent = row
+        case rows.DrainRow(), [_]:
+            read.drain = row
         case rows.FrameworkRow(), [framework_id]:
             read.frameworks[FrameworkId(framework_id)] = row
         case rows.ExecutorRow(), [framework_id, executor_id, container_id]:
@@ -98,6 +101,8 @@ def restore(state: AgentState, out: list[Effect], read: Read) -> None:
     """The tables are as they were, without containers."""
     if read.agent is not None:
         state.leader = rows.leader_of(read.agent)
+    if read.drain is not None and read.drain.agent_id == state.agent_id:
+        state.drain, state.drain_began = read.drain.config, read.drain.began
     for framework_id, framework_row in read.frameworks.items():
         state.frameworks[framework_id] = Framework(framework_id, framework_row.info)
     for key, executor_row in read.executors.items():

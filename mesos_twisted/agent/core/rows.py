@@ -91,6 +91,14 @@ class DoneRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tasks: tuple[m.Task, ...] = ()
 
 
+class DrainRow(Row, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """How the agent of that id is being drained, and since when."""
+
+    agent_id: str
+    config: m.DrainConfig
+    began: float
+
+
 def leader_of(row: AgentRow) -> Leader:
     """Whom the agent of that row followed."""
     return Leader(row.registry_id, row.epoch, row.master_id)
@@ -112,6 +120,7 @@ DECODERS: dict[str, Callable[[bytes], Row]] = {
     "task": _decoder(TaskRow),
     "update": _decoder(UpdateRow),
     "done": _decoder(DoneRow),
+    "drain": _decoder(DrainRow),
 }
 
 
@@ -183,3 +192,9 @@ def done(framework: Framework, completed: CompletedExecutor, since: float) -> Ch
     )
     key = paths.done_key(FrameworkId(framework.id), completed.id, completed.container_id)
     return Checkpoint(key, _encode(row))
+
+
+def drain(agent_id: str, config: m.DrainConfig, began: float) -> Checkpoint:
+    """Write down that everything here is to end, and how."""
+    row = DrainRow(agent_id=agent_id, config=config, began=began)
+    return Checkpoint(paths.DRAIN_KEY, _encode(row))

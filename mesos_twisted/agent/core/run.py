@@ -36,6 +36,8 @@ from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import ContainerId, ExecutorId, FrameworkId, TaskId
 
+DRAINING = "Task was received while agent was already draining"
+
 
 def run_task(state: AgentState, out: list[Effect], message: agentlink.RunTask, now: float) -> None:
     """The task is being launched, or its scheduler will know why not."""
@@ -73,8 +75,11 @@ def _run(
         executor_id = ExecutorId(executor_info.executor_id.value)
     executor = framework.executors.get(executor_id)
     refusal = _refusal(executor, executor_id, kind, message.launch_executor)
+    reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
+    if state.drain is not None:
+        refusal, reason = DRAINING, m.TaskStatusReason.REASON_AGENT_DRAINING
     if refusal is not None:
-        _drop(state, out, framework, executor_id, infos, refusal, now)
+        _drop(state, out, framework, executor_id, infos, refusal, reason, now)
         if message.launch_executor:
             _take_back(state, out, framework, executor, executor_id, now)
         ending.settle_framework(state, out, framework)
@@ -191,10 +196,10 @@ def _drop(
     executor_id: ExecutorId,
     infos: tuple[m.TaskInfo, ...],
     message: str,
+    reason: m.TaskStatusReason,
     now: float,
 ) -> None:
     dropped = updates.dropped_state(framework)
-    reason = m.TaskStatusReason.REASON_EXECUTOR_TERMINATED
     for info in infos:
         status = updates.foreign_status(state, info.task_id, dropped, now, message, reason)
         task_id = TaskId(info.task_id.value)

@@ -353,6 +353,9 @@ class AgentState:
     deleted_rows: list[str] = field(default_factory=list)
     #: Containers that recovery found and nobody knows: being destroyed.
     orphans: set[ContainerId] = field(default_factory=set)
+    #: How everything here is to end, and since when; None when it is not, or nothing is left.
+    drain: m.DrainConfig | None = None
+    drain_began: float = 0.0
     #: Why the agent is ending, for its last line.
     farewell: str = ""
     #: The agent ends because its operator wants it to, and tells the master.

@@ -126,6 +126,7 @@ def report(scene: Scene, task: Task, status: m.TaskStatus) -> bool:
     """
     if task.ended:
         return False
+    status = while_draining(scene, status)
     show(task, status)
     if scene.framework.terminating:
         if status.state in TERMINAL:
@@ -141,7 +142,7 @@ def report(scene: Scene, task: Task, status: m.TaskStatus) -> bool:
         status,
         scene.executor.kind,
     )
-    if status.state in TERMINAL:
+    if status.state in TERMINAL and status.state is not m.TaskState.TASK_GONE_BY_OPERATOR:
         scene.out.append(Count(_COUNTERS.get(status.state, "slave/tasks_failed")))
     return True
 
@@ -152,6 +153,23 @@ _COUNTERS = {
     m.TaskState.TASK_LOST: "slave/tasks_lost",
     m.TaskState.TASK_GONE: "slave/tasks_gone",
 }
+
+
+def while_draining(scene: Scene, status: m.TaskStatus) -> m.TaskStatus:
+    """What is said of a task that is killed, or was, while the agent is drained.
+
+    To be marked gone, it is GONE_BY_OPERATOR to a framework that is partition-aware, once it has
+    ended. (Mesos says so of one that is still being killed, too.) Source: slave.cpp _statusUpdate.
+    """
+    drain, killed = scene.state.drain, m.TaskState.TASK_KILLED
+    if drain is None or status.state not in (m.TaskState.TASK_KILLING, killed):
+        return status
+    said = status.state
+    aware = m.FrameworkInfoCapabilityType.PARTITION_AWARE
+    if drain.mark_gone and said is killed and scene.framework.capable(aware):
+        said = m.TaskState.TASK_GONE_BY_OPERATOR
+    reason = m.TaskStatusReason.REASON_AGENT_DRAINING
+    return msgspec.structs.replace(status, state=said, reason=reason)
 
 
 def say(

@@ -49,6 +49,9 @@ def document(
     }
     if info.domain is not None:
         out["domain"] = to_plain(info.domain)
+    if state.drain is not None:
+        out["drain_config"] = to_plain(state.drain)
+        out["estimated_drain_start_time_seconds"] = int(state.drain_began)
     out["resources"] = totals(total)
     reserved, unreserved = by_role(total)
     out["reserved_resources"] = {

@@ -32,8 +32,13 @@ def version(facts: Facts) -> m.AgentResponseGetVersion:
 
 
 def agent(state: AgentState) -> m.AgentResponseGetAgent:
-    """The agent's own info."""
-    return m.AgentResponseGetAgent(agent_info=state.info)
+    """The agent's own info, and how it is being drained."""
+    if state.drain is None:
+        return m.AgentResponseGetAgent(agent_info=state.info)
+    began = m.TimeInfo(nanoseconds=int(state.drain_began) * 1_000_000_000)
+    return m.AgentResponseGetAgent(
+        agent_info=state.info, drain_config=state.drain, estimated_drain_start_time=began
+    )
 
 
 def frameworks(state: AgentState, visible: Visible) -> m.AgentResponseGetFrameworks:

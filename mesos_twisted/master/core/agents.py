@@ -8,6 +8,7 @@
                 -> MarkUnreachable durable -> its tasks UNREACHABLE (or LOST), FAILURE to everybody
     marked gone -> MarkGone durable -> Shutdown, its tasks GONE_BY_OPERATOR (or LOST), FAILURE
 
+What an operator wants of an agent beside that is in `drain.py`: no offers, or that it is emptied.
 What an agent's return brings is sorted out in `returning.py`; how one is lost, in `liveness.py` and
 `gone.py`.
 """
@@ -18,6 +19,7 @@ import msgspec
 
 from mesos_twisted.errors import BugError, Problem
 from mesos_twisted.master.core import (
+    drain,
     gone,
     liveness,
     notify,
@@ -65,6 +67,8 @@ def lead(state: MasterState, event: Recovered, out: list[Effect]) -> None:
     state.registry_id, state.epoch = event.registry_id, event.epoch
     state.unreachable = dict(event.unreachable)
     state.gone = dict(event.gone)
+    state.deactivated = dict.fromkeys(sorted(event.deactivated))
+    state.draining = dict(event.draining)
     if event.weights:
         state.weights = dict(event.weights)
     elif state.weights:
@@ -159,6 +163,7 @@ def reregister(
             return
         _reconnect(state, agent, link, event, out)
         returning.rejoin(state, agent, said, event.now, out)
+        drain.go_on(state, agent, said.draining, event.now, out)
     elif agent_id in state.recovered:
         liveness.forget_recovered(state, agent_id, out)
         _welcome(state, link, said, event.address, event.now, None, out)
@@ -186,8 +191,9 @@ def _reconnect(
     state.agent_of[link] = agent.agent_id
     if not was_connected:
         out.append(CancelTimer(liveness.reregister_key(agent.agent_id)))
-        state.allocator.activate_agent(agent.agent_id)
-        out.append(REQUEST_ALLOCATION)
+        if not agent.deactivated:
+            state.allocator.activate_agent(agent.agent_id)
+            out.append(REQUEST_ALLOCATION)
     out.append(notify.count("master/slave_reregistrations"))
 
 
@@ -200,23 +206,23 @@ def _welcome(
     news: str | None,
     out: list[Effect],
 ) -> None:
-    agent = make(said.info, said.pid, said.version, said.capabilities, link, address, now)
+    agent = make(said.info, said, link, address, now)
     agent.reregistered_at = now
+    drain.remember(state, agent)
     returning.join(state, agent, said, now, news, out)
+    drain.go_on(state, agent, said.draining, now, out)
     _enter(state, agent, link, out)
     out.append(notify.count("master/slave_reregistrations"))
 
 
 def make(
     info: m.AgentInfo,
-    pid: str,
-    version: str,
-    capabilities: tuple[str, ...],
+    said: agentlink.Register | agentlink.Reregister,
     link: ConnectionId,
     address: str,
     now: float,
 ) -> Agent:
-    """The record of an agent; `info` has been checked."""
+    """The record of an agent that said so; `info`, with its id, has been checked."""
     total = from_messages(info.resources)
     if isinstance(total, Problem) or info.id is None:
         raise BugError(f"The agent {info!r} was let in unchecked.")
@@ -224,13 +230,14 @@ def make(
         AgentId(info.id.value),
         info,
         total.unallocate(),
-        offers.parts_of(info, pid, address),
+        offers.parts_of(info, said.pid, address),
         link,
         address,
-        pid,
-        version,
-        capabilities,
+        said.pid,
+        said.version,
+        said.capabilities,
         now,
+        drains=said.drains,
     )
 
 
@@ -258,10 +265,7 @@ def applied(state: MasterState, number: int, now: float, out: list[Effect]) -> N
                 # The agent left before it knew its id, and will ask for another.
                 apply_registry(state, Removing(what.agent_id), RemoveAgent(what.agent_id), out)
                 return
-            said = what.said
-            agent = make(
-                what.info, said.pid, said.version, said.capabilities, what.link, what.address, now
-            )
+            agent = make(what.info, what.said, what.link, what.address, now)
             state.agents[agent.agent_id] = agent
             state.allocator.add_agent(agent.agent_id, returning.spec_of(agent), {})
             out.append(SendToAgent(what.link, _registered(state, agent.agent_id)))

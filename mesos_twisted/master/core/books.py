@@ -114,6 +114,8 @@ def remove_task(
         del agent.tasks[key]
         agent.kills.pop(key, None)
         agent.version += 1
+        if agent.draining is not None and not agent.tasks:
+            state.emptied[agent.agent_id] = now
     if unreachable:
         limit = state.policy.max_unreachable_tasks_per_framework
         framework.unreachable[task.task_id] = task

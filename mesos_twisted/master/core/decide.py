@@ -8,6 +8,7 @@ from mesos_twisted.errors import BugError
 from mesos_twisted.master.core import (
     accept,
     agents,
+    drain,
     events,
     frameworks,
     gone,
@@ -21,7 +22,15 @@ from mesos_twisted.master.core import (
     wishes,
 )
 from mesos_twisted.master.core.effects import Effect
-from mesos_twisted.master.core.state import Framework, MasterState, Weighing
+from mesos_twisted.master.core.state import (
+    Deactivating,
+    Drained,
+    Draining,
+    Framework,
+    MasterState,
+    Reactivating,
+    Weighing,
+)
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, FrameworkId, OfferId
@@ -45,10 +54,7 @@ def decide(state: MasterState, event: events.Event) -> list[Effect]:
         case events.TimerFired():
             _timer_fired(state, event, out)
         case events.RegistryApplied(number, now):
-            if isinstance(state.in_flight.get(number), Weighing):
-                weights.stored(state, number, now, out)
-            elif number in state.in_flight:
-                agents.applied(state, number, now, out)
+            _applied(state, number, now, out)
         case events.SchedulerSubscribed():
             frameworks.subscribe(state, event, out)
         case events.SchedulerClosed(connection, now):
@@ -63,6 +69,12 @@ def decide(state: MasterState, event: events.Event) -> list[Effect]:
             tasks.kill_for_operator(state, event, out)
         case events.AgentGoneAsked():
             gone.ask(state, event, out)
+        case events.AgentDrainAsked():
+            drain.ask(state, event, out)
+        case events.AgentDeactivationAsked():
+            drain.ask_deactivation(state, event, out)
+        case events.AgentReactivationAsked():
+            drain.ask_reactivation(state, event, out)
         case events.RegistryGcDue(now):
             gone.prune(state, now, out)
         case events.WeightsUpdated():
@@ -73,7 +85,22 @@ def decide(state: MasterState, event: events.Event) -> list[Effect]:
             agents.lead(state, event, out)
         case _:
             assert_never(event)
+    if state.emptied:
+        drain.settle(state, out)
     return out
+
+
+def _applied(state: MasterState, number: int, now: float, out: list[Effect]) -> None:
+    match state.in_flight.get(number):
+        case None:
+            pass
+        case Weighing():
+            weights.stored(state, number, now, out)
+        case Draining() | Drained() | Deactivating() | Reactivating() as wish:
+            del state.in_flight[number]
+            drain.applied(state, wish, now, out)
+        case _:
+            agents.applied(state, number, now, out)
 
 
 def _called(

@@ -19,10 +19,14 @@ from mesos_twisted.protocol.ids import ConnectionId
 
 # What a registry can be asked is the registry's own vocabulary; the core speaks it from here.
 from mesos_twisted.registry.operations import AdmitAgent as AdmitAgent
+from mesos_twisted.registry.operations import DeactivateAgent as DeactivateAgent
+from mesos_twisted.registry.operations import DrainAgent as DrainAgent
+from mesos_twisted.registry.operations import MarkAgentDrained as MarkAgentDrained
 from mesos_twisted.registry.operations import MarkGone as MarkGone
 from mesos_twisted.registry.operations import MarkReachable as MarkReachable
 from mesos_twisted.registry.operations import MarkUnreachable as MarkUnreachable
 from mesos_twisted.registry.operations import Prune as Prune
+from mesos_twisted.registry.operations import ReactivateAgent as ReactivateAgent
 from mesos_twisted.registry.operations import RegistryOperation as RegistryOperation
 from mesos_twisted.registry.operations import RemoveAgent as RemoveAgent
 from mesos_twisted.registry.operations import StoreWeights as StoreWeights

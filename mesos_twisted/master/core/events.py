@@ -21,6 +21,7 @@ from mesos_twisted.protocol.ids import AgentId, ConnectionId, FrameworkId, TaskI
 class Recovered:
     """The registry is read and this master leads. `agents` were admitted and may return.
 
+    `deactivated` and `draining` say what an operator wants of them, or of unreachable ones.
     `epoch` counts the masters that led by the registry of that id; this one is the last.
     """
 
@@ -31,6 +32,8 @@ class Recovered:
     weights: Mapping[str, float] = field(default_factory=dict)
     registry_id: str = ""
     epoch: int = 0
+    deactivated: frozenset[AgentId] = frozenset()
+    draining: Mapping[AgentId, m.DrainInfo] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,34 @@ class TaskKillAsked:
 @dataclass(frozen=True, slots=True)
 class AgentGoneAsked:
     """An operator, named by `principal`, says that an agent never comes back."""
+
+    agent_id: AgentId
+    principal: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDrainAsked:
+    """An operator, named by `principal`, wants everything on an agent to end, in this way."""
+
+    agent_id: AgentId
+    config: m.DrainConfig
+    principal: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDeactivationAsked:
+    """An operator, named by `principal`, wants no offers of an agent to be made."""
+
+    agent_id: AgentId
+    principal: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReactivationAsked:
+    """An operator, named by `principal`, wants offers of a deactivated or drained agent again."""
 
     agent_id: AgentId
     principal: str
@@ -182,6 +213,9 @@ Event: TypeAlias = (
     | TeardownAsked
     | TaskKillAsked
     | AgentGoneAsked
+    | AgentDrainAsked
+    | AgentDeactivationAsked
+    | AgentReactivationAsked
     | RegistryGcDue
     | AgentSaid
     | AgentLinkClosed

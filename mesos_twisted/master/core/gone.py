@@ -68,6 +68,7 @@ def gone(state: MasterState, what: Departing, now: float, out: list[Effect]) -> 
         notify.send_agent_failure(state, agent_id, out)
     elif state.unreachable.pop(agent_id, None) is not None:
         _end_unreachable_tasks(state, agent_id, now, out)
+    state.forget_wishes(agent_id)
 
 
 def _end_unreachable_tasks(
@@ -91,7 +92,8 @@ def prune(state: MasterState, now: float, out: list[Effect]) -> None:
     lost = _stale(state, state.gone, now)
     if unreachable or lost:
         what = Pruning(unreachable, lost)
-        apply_registry(state, what, Prune(unreachable, lost), out)
+        wanted = tuple(one for one in unreachable if one in state.deactivated)
+        apply_registry(state, what, Prune(unreachable, lost, wanted), out)
 
 
 def _stale(state: MasterState, table: Mapping[AgentId, float], now: float) -> tuple[AgentId, ...]:
@@ -110,6 +112,7 @@ def pruned(state: MasterState, what: Pruning, out: list[Effect]) -> None:
     for agent_id in what.unreachable:
         if agent_id in state.unreachable and agent_id not in state.changing:
             del state.unreachable[agent_id]
+            state.forget_wishes(agent_id)
             for framework_id, task_id in list(state.unreachable_tasks.get(agent_id, ())):
                 books.drop_unreachable(state, state.frameworks[framework_id], task_id)
     for agent_id in what.gone:

@@ -38,6 +38,9 @@ def _check_agent_tables(state: MasterState) -> None:
     tables = [set(state.agents), set(state.recovered), set(state.unreachable), set(state.gone)]
     if not (state.alone.keys() <= state.recovered.keys()):
         raise _disagree("an agent is awaited that is not recovered")
+    wanted = state.agents.keys() | state.recovered.keys() | state.unreachable.keys()
+    if not (state.draining.keys() <= state.deactivated.keys() <= wanted):
+        raise _disagree("an agent is draining and active, or deactivated and nowhere")
     for agent_id in state.removals:
         here = agent_id in state.agents or agent_id in state.recovered
         if not here:
@@ -97,6 +100,10 @@ def _check_framework(state: MasterState, framework: Framework) -> None:
 
 def _check_agent(state: MasterState, agent: Agent) -> None:
     name = agent.agent_id
+    if agent.deactivated != (name in state.deactivated) or (
+        agent.draining != state.draining.get(name)
+    ):
+        raise _disagree(f"agent {name} is not as an operator wants it")
     used: dict[FrameworkId, Resources] = {}
     for (framework_id, task_id), task in agent.tasks.items():
         framework = state.frameworks.get(framework_id)

@@ -142,6 +142,8 @@ def remove(
     for framework in state.frameworks.values():
         framework.known_on.pop(agent_id, None)
     del state.agents[agent_id]
+    if not loss.unreachable:
+        state.forget_wishes(agent_id)
     if state.agent_at.get(agent.pid) == agent_id:
         del state.agent_at[agent.pid]
     published.agent_removed(state, agent_id, out)

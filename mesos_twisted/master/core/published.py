@@ -88,7 +88,7 @@ def agent_message(state: MasterState, agent: Agent) -> m.MasterResponseGetAgents
     return m.MasterResponseGetAgentsAgent(
         agent_info=agent.info,
         active=agent.active,
-        deactivated=False,
+        deactivated=agent.deactivated,
         version=agent.agent_version,
         pid=agent.pid,
         registered_time=time_info(agent.registered_at),
@@ -99,6 +99,10 @@ def agent_message(state: MasterState, agent: Agent) -> m.MasterResponseGetAgents
         allocated_resources=resource_messages(agent_used(state, agent)),
         offered_resources=resource_messages(agent.offered()),
         capabilities=tuple(capabilities),
+        drain_info=agent.draining,
+        estimated_drain_start_time=(
+            None if agent.drain_began is None else time_info(int(agent.drain_began))
+        ),
     )
 
 

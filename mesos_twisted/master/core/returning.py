@@ -197,7 +197,7 @@ def _update(
         del state.agent_at[agent.pid]
     state.agent_at[said.pid] = agent.agent_id
     agent.pid, agent.agent_version = said.pid, said.version
-    agent.capabilities = said.capabilities
+    agent.capabilities, agent.drains = said.capabilities, said.drains
     if said.info == agent.info:
         return
     total = from_messages(said.info.resources)

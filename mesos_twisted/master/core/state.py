@@ -13,6 +13,7 @@ so that fragments can be cached. Nothing here knows a clock, a socket or a store
       agents[agent_id]         -> Agent           (registered with this master)
         tasks[(framework_id, task_id)], executors[framework_id], offers[offer_id]: the same records
       recovered[agent_id], unreachable[agent_id], gone[agent_id]
+      deactivated[agent_id], draining[agent_id]    (of these and registered ones, but gone ones)
       offers[offer_id]         -> Offer
 """
 
@@ -43,7 +44,7 @@ from mesos_twisted.protocol.states import TERMINAL
 from mesos_twisted.resources.algebra import Resources
 
 HEARTBEAT_INTERVAL_S = 15.0
-MASTER_CAPABILITIES = ("AGENT_UPDATE",)
+MASTER_CAPABILITIES = ("AGENT_UPDATE", "AGENT_DRAINING")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_task = msgspec.msgpack.Decoder(m.Task).decode
@@ -255,6 +256,13 @@ class Agent:
     offers: dict[OfferId, Offer] = field(default_factory=dict)
     #: Kills of tasks that are not over, to be repeated on the next link.
     kills: dict[tuple[FrameworkId, TaskId], m.KillPolicy | None] = field(default_factory=dict)
+    #: It knows what Drain is.
+    drains: bool = False
+    #: As in the state's tables of these names; `drain_began` is when it was told so here, as long
+    #: as it has been registered since.
+    deactivated: bool = False
+    draining: m.DrainInfo | None = None
+    drain_began: float | None = None
     #: Frameworks whose updates it still owed when it registered, known here or not.
     owing: frozenset[FrameworkId] = frozenset()
     version: int = 0
@@ -272,7 +280,7 @@ class Agent:
     @property
     def active(self) -> bool:
         """May its resources be offered?"""
-        return self.link is not None and not self.leaving
+        return self.link is not None and not self.leaving and not self.deactivated
 
     def offered(self) -> Resources:
         """The sum of its open offers."""
@@ -337,13 +345,51 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """An agent about to be drained; `principal` asked for it."""
+
+    agent_id: AgentId
+    config: m.DrainConfig
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """An agent on which nothing is left."""
+
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class Deactivating:
+    """An agent about to get no offers; `principal` asked for it."""
+
+    agent_id: AgentId
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reactivating:
+    """An agent about to get offers again; `principal` asked for it."""
+
+    agent_id: AgentId
+    principal: str
+
+
+#: What an operator wants of an agent and the registry does not say yet.
+Wish: TypeAlias = Draining | Drained | Deactivating | Reactivating
+
+
+@dataclass(frozen=True, slots=True)
 class Weighing:
     """Role weights to be used once stored."""
 
     weights: tuple[tuple[str, float], ...]
 
 
-InFlight: TypeAlias = Admitting | Returning | Marking | Removing | Departing | Pruning | Weighing
+InFlight: TypeAlias = (
+    Admitting | Returning | Marking | Removing | Departing | Pruning | Weighing | Wish
+)
 
 
 @dataclass(slots=True)
@@ -384,6 +430,11 @@ class MasterState:
     epoch: int = 0
     unreachable: dict[AgentId, float] = field(default_factory=dict)
     gone: dict[AgentId, float] = field(default_factory=dict)
+    #: Agents, here or not, of which no offers are made, and those to be drained or drained.
+    deactivated: dict[AgentId, None] = field(default_factory=dict)
+    draining: dict[AgentId, m.DrainInfo] = field(default_factory=dict)
+    #: Agents to be drained on which nothing may be left, and since when; see `drain.settle`.
+    emptied: dict[AgentId, float] = field(default_factory=dict)
     #: What is in frameworks' `unreachable`, by agent.
     unreachable_tasks: dict[AgentId, dict[tuple[FrameworkId, TaskId], None]] = field(
         default_factory=dict
@@ -416,6 +467,11 @@ class MasterState:
         """A fresh offer id."""
         number, self.next_offer = self.next_offer, self.next_offer + 1
         return OfferId(f"{self.info.id}-O{number}")
+
+    def forget_wishes(self, agent_id: AgentId) -> None:
+        """The agent is no more, and nobody wants anything of it."""
+        self.deactivated.pop(agent_id, None)
+        self.draining.pop(agent_id, None)
 
     def tasks(self) -> Iterator[Task]:
         """Every task of every framework that is not completed history."""

@@ -19,7 +19,8 @@ from mesos_twisted.protocol.states import TERMINAL
 
 State = m.TaskState
 #: States only the master gives; a report of one of them is not believed.
-MASTERS_OWN = frozenset({State.TASK_UNREACHABLE, State.TASK_UNKNOWN, State.TASK_GONE_BY_OPERATOR})
+#: (GONE_BY_OPERATOR an agent says that is being drained to be marked gone.)
+MASTERS_OWN = frozenset({State.TASK_UNREACHABLE, State.TASK_UNKNOWN})
 
 #: (state, reported) -> state, for every pair.
 TRANSITIONS: Mapping[tuple[m.TaskState, m.TaskState], m.TaskState] = {

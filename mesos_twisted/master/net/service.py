@@ -353,6 +353,8 @@ class MasterService:
                 found.weights,
                 lead.registry_id,
                 lead.epoch,
+                found.deactivated,
+                found.draining,
             )
         )
         self.links.lead()

@@ -158,9 +158,13 @@ def agent(item: Agent, used: Resources, visible: Visible) -> Doc:
     }
     document["unreserved_resources"] = d.resources(item.total.unreserved())
     document["active"] = item.active
-    document["deactivated"] = False
+    document["deactivated"] = item.deactivated
     document["version"] = item.agent_version
     document["capabilities"] = list(item.capabilities)
+    if item.draining is not None:
+        document["drain_info"] = d.raw(item.draining)
+    if item.drain_began is not None:
+        document["estimated_drain_start_time_seconds"] = float(int(item.drain_began))
     return document
 
 
