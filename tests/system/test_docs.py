@@ -119,7 +119,13 @@ SAID = {
     "README.md": ("hello from ", "AGENT", "FINISHED", '"cluster":"local"'),
     "clients.md": ("Announced in ZooKeeper as /mesos-local/", "TASK_RUNNING", "TASK_FINISHED"),
     "sdk.md": ("hello TASK_RUNNING", "hello TASK_FINISHED"),
-    "certificates.md": ("mesos://blue/operator/alice", "active", "hello\n", "still here\n"),
+    "certificates.md": (
+        "Left certs/a2.pem as",
+        "mesos://blue/operator/alice",
+        "active",
+        "hello\n",
+        "still here\n",
+    ),
 }
 
 

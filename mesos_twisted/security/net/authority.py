@@ -96,7 +96,7 @@ def issue(
     if cert.exists():
         raise RefusedError(f"{cert} exists already; use `renew` to replace it.")
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _sign_leaf(root, key.public_key(), role, name, hosts, days, moment_of(now))
+    leaf = sign_leaf(root, key.public_key(), role, name, hosts, days, moment_of(now))
     try:
         create_private(key_path, key_bytes(key))
     except FileExistsError:
@@ -116,7 +116,8 @@ def renew(
 ) -> Issued:
     """Afterwards `<name>.pem` holds for `days` more, with the same role, names and key.
 
-    With the same key one rename swaps the certificate, so no reader can see an unmatched pair.
+    With the same key one rename swaps the certificate, so no reader can see an unmatched pair, and
+    the key itself is not needed: it may be on its host only.
     """
     root = Path(directory)
     cert, key_path = leaf_paths(root, name)
@@ -128,15 +129,30 @@ def renew(
             f"The certificate of '{name}' is revoked, so its key is not used again; "
             "renew it with a new key (`--new-key`)."
         )
-    key = ec.generate_private_key(ec.SECP256R1()) if new_key else load_key(key_path)
-    leaf = _sign_leaf(root, key.public_key(), role, name, hosts, days, moment_of(now))
-    if new_key:
+    key = ec.generate_private_key(ec.SECP256R1()) if new_key else None
+    if key is not None and not key_path.exists():
+        raise RefusedError(
+            f"The key of '{name}' was made on its host; make a new one there with `certs request "
+            "--new-key` and sign that."
+        )
+    held = load_key(key_path) if key is None and key_path.exists() else key
+    public = public_of(old, str(cert)) if held is None else held.public_key()
+    leaf = sign_leaf(root, public, role, name, hosts, days, moment_of(now))
+    if key is not None:
         write_private(key_path, key_bytes(key))
     write_public(cert, pem(leaf))
     return Issued(cert, key_path, leaf.not_valid_after_utc)
 
 
-def _sign_leaf(
+def public_of(certificate: x509.Certificate, what: str) -> ec.EllipticCurvePublicKey:
+    """The key a certificate speaks for. Raises MalformedError for another kind than ours."""
+    public = certificate.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise MalformedError(f"The key of {what} is not an elliptic curve key.")
+    return public
+
+
+def sign_leaf(
     root: Path,
     public: ec.EllipticCurvePublicKey,
     role: Role,
@@ -145,7 +161,10 @@ def _sign_leaf(
     days: int,
     moment: datetime.datetime,
 ) -> x509.Certificate:
-    """A leaf signed by the first authority of the bundle, and written into the record of leaves."""
+    """A leaf signed by the first authority of the bundle, and written into the record of leaves.
+
+    For whoever holds the directory's lock.
+    """
     uri = identity_uri(cluster_of(root), role, name)
     if isinstance(uri, Problem):
         raise MalformedError(uri.sentence)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,7 @@ def record(root: Path, name: str, leaf: x509.Certificate) -> None:
             "serial": f"{leaf.serial_number:x}",
             "issuer": leaf.issuer.public_bytes().hex(),
             "not_after": leaf.not_valid_after_utc.isoformat(),
+            "key": key_fingerprint(leaf.public_key()),
         }
     )
     path = root / "issued.jsonl"
@@ -83,16 +85,41 @@ def record(root: Path, name: str, leaf: x509.Certificate) -> None:
     write_private(path, held + line.encode() + b"\n")
 
 
+def key_fingerprint(key: object) -> str:
+    """Names a public key: SHA-256 over its DER form, hexadecimal."""
+    return hashlib.sha256(public_bytes(key)).hexdigest()
+
+
+def recorded_keys(root: Path) -> dict[tuple[bytes, int], str]:
+    """The key digest of each (issuer, serial) issued here; older records have none."""
+    return {
+        (bytes.fromhex(entry["issuer"]), int(entry["serial"], 16)): entry["key"]
+        for entry in _entries(root)
+        if "key" in entry
+    }
+
+
 def recorded(root: Path) -> list[tuple[str, int, bytes]]:
     """(name, serial, issuer) of every certificate issued here."""
+    return [
+        (entry["name"], int(entry["serial"], 16), bytes.fromhex(entry["issuer"]))
+        for entry in _entries(root)
+    ]
+
+
+def _entries(root: Path) -> list[dict[str, str]]:
     path = root / "issued.jsonl"
     if not path.exists():
         return []
     try:
-        lines = [json.loads(line) for line in read_bytes(path, "record").splitlines()]
-        return [(e["name"], int(e["serial"], 16), bytes.fromhex(e["issuer"])) for e in lines]
+        entries: list[dict[str, str]] = [
+            json.loads(line) for line in read_bytes(path, "record").splitlines()
+        ]
+        for entry in entries:
+            int(entry["serial"], 16), bytes.fromhex(entry["issuer"]), entry["name"]
     except (ValueError, KeyError, TypeError):
         raise MalformedError(f"{path} is damaged; restore it from a backup.") from None
+    return entries
 
 
 def leaf_paths(root: Path, name: str) -> tuple[Path, Path]:

@@ -61,7 +61,7 @@ def build_leaf(
     name = uri.rpartition("/")[2]
     # A Name holds at most 64 characters and is for people only; the SAN is what is believed.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{role.value} {name}"[:64])])
-    sans: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri), *map(_host, hosts)]
+    sans = general_names(uri, hosts)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -154,6 +154,17 @@ def _host(text: str) -> x509.GeneralName:
             f"'{text}' is neither a host name nor an IP address; wildcards are not issued."
         )
     return x509.DNSName(text.rstrip("."))
+
+
+def general_names(uri: str | None, hosts: Sequence[str]) -> list[x509.GeneralName]:
+    """The SANs of an identity and its hosts. Raises MalformedError for what is no host."""
+    uris = [] if uri is None else [x509.UniformResourceIdentifier(uri)]
+    return [*uris, *map(_host, hosts)]
+
+
+def host_names(hosts: Sequence[str]) -> frozenset[str]:
+    """The hosts as `subject_names` gives them. Raises MalformedError for what is no host."""
+    return frozenset(str(_host(text).value) for text in hosts)
 
 
 def key_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
