@@ -48,14 +48,20 @@ class Orders(Check):
             self._lost(f"role {order.whom} weighs {order.weight:g}")
 
     def _weighed(self, records: Records, order: Order) -> bool:
-        """It, or what was asked for later and may have come since."""
-        operator = self.scene.world.operator
-        assert operator is not None
-        after = operator.orders[operator.orders.index(order) :]
+        """It, or what was asked for later or at the same time."""
         stored = records.get((WEIGHTS, order.whom))
-        weights = [_DOUBLE.pack(one.weight) for one in after if one.whom == order.whom]
+        weights = [
+            _DOUBLE.pack(one.weight)
+            for one in self._of(order.whom)
+            if one is order or one.answered_at is None or one.answered_at >= order.at
+        ]
         # The usual weight need not be written.
         return stored in weights or (stored is None and order.weight == 1.0)
+
+    def _of(self, role: str) -> list[Order]:
+        operator = self.scene.world.operator
+        assert operator is not None
+        return [one for one in operator.orders if one.what == "weights" and one.whom == role]
 
     def _lost(self, what: str) -> None:
         self.scene.violated(
@@ -67,20 +73,23 @@ class Orders(Check):
         leader, operator = self.scene.leader(), self.scene.world.operator
         if leader is None or operator is None:
             return
-        wanted: dict[str, set[float]] = {}
         for order in operator.orders:
             if order.what == "gone" and order.status == 200:
                 if order.whom not in leader.state.gone:
                     self.scene.violated("I10", f"Agent {order.whom} was given up, and is not gone")
-            elif order.what == "weights":
-                held = wanted.setdefault(order.whom, {1.0})
-                if order.status == 200:
-                    held.clear()
-                held.add(order.weight)
-        for role, weights in wanted.items():
-            if leader.state.weights.get(role, 1.0) not in weights:
+        for role in dict.fromkeys(one.whom for one in operator.orders if one.what == "weights"):
+            asked = self._of(role)
+            held = [one for one in asked if one.status == 200]
+            # Those after which no other was asked for and confirmed.
+            weights = {
+                one.weight
+                for one in asked
+                if one.answered_at is None or all(x.at <= one.answered_at for x in held)
+            }
+            weighs = leader.state.weights.get(role, 1.0)
+            if weighs not in weights and (held or weighs != 1.0):
                 self.scene.violated(
                     "I7",
-                    f"The leader takes role {role} for {leader.state.weights.get(role)}",
+                    f"The leader takes role {role} for {weighs:g}",
                     f"confirmed or possible: {sorted(weights)}",
                 )

@@ -115,9 +115,12 @@ def leader_deposed(world: World, random: Random) -> str:
     leader.administer(r.Delete(min(nodes), r.ANY_VERSION))
     agents = [one for name, one in world.places.items() if name.startswith("a") and one.alive]
     for agent in agents:
-        for _ in range(random.randrange(3)):
-            harm = random.choice((_kill_if_alive, _disconnect))
+        for _ in range(random.randrange(6)):
+            harm = random.choice((_kill_if_alive, _disconnect, _disconnect, _disconnect))
             world.clock.callLater(random.random() * seconds, harm, world, agent)
+    if world.operator is not None:
+        for _ in range(random.randrange(6)):
+            world.clock.callLater(random.random() * seconds, world.operator.weigh)
     return f"{min(nodes)} is removed, and servers lag by {seconds} s"
 
 

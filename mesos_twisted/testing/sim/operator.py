@@ -56,6 +56,10 @@ class Order:
     whom: str = ""
     weight: float = 0.0
     status: int | None = None
+    #: When the answer came, if one did.
+    answered_at: float | None = None
+    #: Is something else asked for once this is answered?
+    goes_on: bool = True
 
 
 class SimOperator:
@@ -86,6 +90,11 @@ class SimOperator:
         """Nothing more is asked."""
         self._quiet = True
 
+    def weigh(self) -> None:
+        """It changes a weight now, beside what it does anyway."""
+        if self._master is not None and not self._quiet:
+            self._weigh(self._random.choice(("ops", "web", "*")), False)
+
     def _later(self) -> None:
         if self._timers is not None:
             self._timers.after((0.2 + self._random.random()) * self._every_s, self._act)
@@ -113,14 +122,14 @@ class SimOperator:
     def _read(self, kind: m.MasterCallType) -> None:
         self._ask(Order(self._now(), "read", kind.value), m.MasterCall(type=kind))
 
-    def _weigh(self, role: str) -> None:
+    def _weigh(self, role: str, goes_on: bool = True) -> None:
         weight = self._random.choice((0.5, 1.0, 2.0, 3.5)) + len(self.orders)
         info = m.WeightInfo(weight=weight, role=role)
         call = m.MasterCall(
             type=_Type.UPDATE_WEIGHTS,
             update_weights=m.MasterCallUpdateWeights(weight_infos=(info,)),
         )
-        self._ask(Order(self._now(), "weights", role, weight), call)
+        self._ask(Order(self._now(), "weights", role, weight, goes_on=goes_on), call)
 
     def _tear_down(self, framework_id: str) -> None:
         teardown = m.MasterCallTeardown(framework_id=m.FrameworkID(value=framework_id))
@@ -154,16 +163,20 @@ class SimOperator:
         answer.addCallbacks(self._answered, self._unanswered, (order,), {}, (order,), {})
 
     def _answered(self, answer: Any, order: Order) -> None:
-        order.status = answer.status
+        order.status, order.answered_at = answer.status, self._now()
         if answer.status == 200 and order.what == "read":
             self._learn(answer.body)
         if self.heard is not None:
             self.heard(order)
-        self._later()
+        self._done(order)
 
     def _unanswered(self, failure: Failure, order: Order) -> None:
         failure.trap(UnavailableError)
-        self._later()
+        self._done(order)
+
+    def _done(self, order: Order) -> None:
+        if order.goes_on:
+            self._later()
 
     def _learn(self, body: bytes) -> None:
         said = codec_json.decode(m.MasterResponse, body)
