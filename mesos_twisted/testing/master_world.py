@@ -218,7 +218,13 @@ class World:
     def agent(self, number: int = 0, total: str = TOTAL) -> Agent:
         """A registered agent."""
         info = agent_info(number, total)
-        said = agentlink.Register(info=info, pid=f"slave(1)@10.0.0.{number}:5051", version="1.12.0")
+        said = agentlink.Register(
+            info=info,
+            pid=f"slave(1)@10.0.0.{number}:5051",
+            version="1.12.0",
+            capabilities=("AGENT_DRAINING",),
+            drains=True,
+        )
         self.say(self.connection(), said)
         self.durable()
         return list(self.state.agents.values())[-1]

@@ -32,7 +32,6 @@ TABLE: dict[str, str] = {
     "*capabilities*RESOURCE_PROVIDER*: missing": NOT_BUILT,
     "*capabilities*RESIZE_VOLUME*: missing": NOT_BUILT,
     "*capabilities*AGENT_OPERATION_FEEDBACK*: missing": NOT_BUILT,
-    "*capabilities*AGENT_DRAINING*: missing": NOT_BUILT,
     "*capabilities*QUOTA_V2*: missing": NOT_BUILT,
     '*url.scheme: "https" for "http"': "agents speak TLS",
     "master_* header content-length: missing": STREAMED,

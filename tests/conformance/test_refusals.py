@@ -204,7 +204,8 @@ REFUSED = [
 #: Calls whose part must be there, by endpoint.
 NEEDED = {
     ("master", V1, "master::Call"): (
-        "get_metrics set_logging_level list_files read_file update_weights teardown mark_agent_gone"
+        "get_metrics set_logging_level list_files read_file update_weights teardown "
+        "mark_agent_gone drain_agent deactivate_agent reactivate_agent"
     ),
     ("agent", V1, "agent::Call"): "get_metrics set_logging_level list_files read_file",
     ("master", SCHEDULER, "scheduler::Call"): (
@@ -218,8 +219,8 @@ NEEDED = {
 NOT_BUILT = {
     "master": (
         "reserve_resources unreserve_resources create_volumes destroy_volumes grow_volume "
-        "shrink_volume update_maintenance_schedule start_maintenance stop_maintenance drain_agent "
-        "deactivate_agent reactivate_agent update_quota set_quota remove_quota"
+        "shrink_volume update_maintenance_schedule start_maintenance stop_maintenance "
+        "update_quota set_quota remove_quota"
     ),
     "agent": (
         "launch_nested_container wait_nested_container kill_nested_container "

@@ -19,6 +19,7 @@ from mesos_twisted.logs import Logging
 from mesos_twisted.master.core import events as ev
 from mesos_twisted.master.core import gone
 from mesos_twisted.master.core.state import MasterState
+from mesos_twisted.master.net.agent_calls import AgentCalls
 from mesos_twisted.master.net.bodies import decode_body
 from mesos_twisted.master.net.gate import Gate, Realm, method_not_allowed
 from mesos_twisted.master.net.subscriptions import Subscriptions, stream_start
@@ -61,6 +62,9 @@ _NEEDS: Final = {
     Type.UPDATE_WEIGHTS: "update_weights",
     Type.TEARDOWN: "teardown",
     Type.MARK_AGENT_GONE: "mark_agent_gone",
+    Type.DRAIN_AGENT: "drain_agent",
+    Type.DEACTIVATE_AGENT: "deactivate_agent",
+    Type.REACTIVATE_AGENT: "reactivate_agent",
 }
 _GROUPS: Final[dict[Type, tuple[str, Build]]] = {
     Type.GET_STATE: ("get_state", OperatorViews.state),
@@ -105,6 +109,7 @@ class OperatorApi:
         self._now = now
         self._timers = timers
         self._turns = turns
+        self._agent_calls = AgentCalls(state, self._refused, handle, settled, now)
 
     def handle(self, request: Request) -> Result | Deferred[Result]:
         """The answer to one request."""
@@ -257,6 +262,16 @@ class OperatorApi:
             return self.teardown(call.teardown.framework_id.value, principal)
         if kind is Type.MARK_AGENT_GONE and call.mark_agent_gone is not None:
             return self.mark_agent_gone(call.mark_agent_gone.agent_id.value, principal)
+        if kind is Type.DRAIN_AGENT and call.drain_agent is not None:
+            return self._agent_calls.drain(call.drain_agent, principal)
+        if kind is Type.DEACTIVATE_AGENT and call.deactivate_agent is not None:
+            return self._agent_calls.deactivate(
+                AgentId(call.deactivate_agent.agent_id.value), principal
+            )
+        if kind is Type.REACTIVATE_AGENT and call.reactivate_agent is not None:
+            return self._agent_calls.reactivate(
+                AgentId(call.reactivate_agent.agent_id.value), principal
+            )
         if kind is Type.UPDATE_WEIGHTS and call.update_weights is not None:
             return self.update_weights(call.update_weights.weight_infos, principal)
         if kind is Type.SET_LOGGING_LEVEL and call.set_logging_level is not None:

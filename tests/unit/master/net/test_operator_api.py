@@ -85,7 +85,7 @@ def test_longer_paths_are_the_same(busy: MasterWorld) -> None:
     [
         ({}, 400, "Expecting 'type' to be present"),
         ({"type": "READ_FILE"}, 400, "Expecting 'read_file' to be present"),
-        ({"type": "DRAIN_AGENT"}, 501, "DRAIN_AGENT is not built into"),
+        ({"type": "STOP_MAINTENANCE"}, 501, "STOP_MAINTENANCE is not built into"),
         ({"type": "TEARDOWN", "teardown": {"framework_id": {"value": "x"}}}, 400, "No framework"),
         (
             {"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": [{"weight": -1}]}},
