@@ -1,5 +1,6 @@
 #!/bin/sh
-# Lock the requirements with hashes: requirements/runtime.txt (what runs) and requirements/test.txt.
+# Lock the requirements with hashes: requirements/runtime.txt (what runs), requirements/test.txt, and
+# requirements/appliance.txt (what a control host runs).
 # Needs pip-tools in the environment that PYTHON names.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,3 +11,4 @@ lock() {
 }
 lock --output-file requirements/runtime.txt pyproject.toml requirements/build.in
 lock --output-file requirements/test.txt requirements/test.in
+lock --output-file requirements/appliance.txt requirements/appliance.in
