@@ -13,14 +13,15 @@ from mesos_twisted import config
 from mesos_twisted.errors import MesosError
 
 DAEMONS = ("master", "agent", "connect", "local", "demo", "simulate")
-_NOUN_VERBS = ("list", "inspect", "gone")
+#: What `agent` can be asked for; without one of these it is the daemon.
+AGENT_VERBS = ("list", "inspect", "drain", "deactivate", "reactivate", "gone")
 
 
 def is_daemon(arguments: Sequence[str]) -> bool:
     """Do these arguments start a process that stays, rather than ask the cluster something?"""
     if not arguments or arguments[0] not in DAEMONS:
         return False
-    return not (arguments[0] == "agent" and len(arguments) > 1 and arguments[1] in _NOUN_VERBS)
+    return not (arguments[0] == "agent" and len(arguments) > 1 and arguments[1] in AGENT_VERBS)
 
 
 def start(name: str, arguments: Sequence[str]) -> int:

@@ -9,8 +9,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from mesos_twisted.cli.client import NotFoundError
+from mesos_twisted.cli.commands.agent import agent
 from mesos_twisted.cli.drain import ASK_S, LEADERLESS_S, LOOK_S, Waiting, find_agent
 from mesos_twisted.clock import Timers
+from mesos_twisted.daemons import AGENT_VERBS, is_daemon
 from mesos_twisted.errors import MesosError, RefusedError, UnavailableError
 from mesos_twisted.protocol.generated import messages as m
 
@@ -107,6 +109,12 @@ def test_an_agent_to_be_marked_gone_is_gone_when_nobody_knows_it() -> None:
     lines, ends = waited(gone, ASK_S * 2, mark_gone=True)
     assert lines[-2:] == ["task a of F: over", "The agent S0 is drained and marked gone."]
     assert ends == [None]
+
+
+def test_each_command_of_agents_is_known_from_the_daemon_s_flags() -> None:
+    """`agent` alone starts the daemon, and so does what is no command."""
+    assert set(AGENT_VERBS) == set(agent.commands)
+    assert not is_daemon(["agent", "drain", "S0"]) and is_daemon(["agent", "--drain"])
 
 
 def test_agents_by_host() -> None:
