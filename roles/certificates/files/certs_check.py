@@ -20,7 +20,7 @@ WARNING, INFO = 4, 6
 
 
 def main(days: int, files: list[str]) -> int:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     bad = 0
     for name in files:
         try:

@@ -3,8 +3,8 @@
     install_release.py DIRECTORY VERSION MANIFEST_SHA256
 
 DIRECTORY/bundle holds the bundle; MANIFEST_SHA256 is what the control host read, so that the
-manifest itself is checked as well. Nothing but this interpreter is needed: no network, no ensurepip.
-The marker DIRECTORY/.installed is written last; without it the next run starts over.
+manifest itself is checked as well. Nothing but this interpreter is needed: no network, no
+ensurepip. The marker DIRECTORY/.installed is written last; without it the next run starts over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main(directory: Path, version: str, manifest_sha256: str) -> None:
         sys.exit(f"{bundle}/wheels holds no wheel of pip; make the bundle anew with ./bundle.")
     requirements = bundle / f"requirements-{version}.txt"
     if not requirements.is_file():
-        sys.exit(f"The bundle has no {requirements.name}: mesos_version is not the bundle's version.")
+        sys.exit(
+            f"The bundle has no {requirements.name}: mesos_version is not the bundle's version."
+        )
     run(
         *(str(directory / "bin" / "python"), str(pips[-1] / "pip")),
         *("install", "--quiet", "--no-index", "--no-deps", "--require-hashes"),
@@ -84,7 +86,8 @@ def run(*command: str) -> None:
         said = (done.stderr or done.stdout).strip()
         sys.exit(
             f"`{' '.join(command)}` failed with Python {sys.version.split()[0]} on "
-            f"{sysconfig.get_platform()}; does the bundle hold wheels for it? It said:\n{said[-3000:]}"
+            f"{sysconfig.get_platform()}; does the bundle hold wheels for it? "
+            f"It said:\n{said[-3000:]}"
         )
 
 

@@ -1,8 +1,9 @@
 """Says why a host cannot carry its part of a cluster: preflight.py JSON.
 
 The argument holds `python`, `python_tags` (of the bundle's wheels; empty: any), `address`, `names`
-(other hosts' names), `own_name` (empty: not looked up), `ports` ([{port, unit}]), `disk_free_mb`, `roles`. Printed is a
-JSON list of sentences, empty when the host is fit. Nothing is changed. Runs on Python 3.8 or newer.
+(other hosts' names), `own_name` (empty: not looked up), `ports` ([{port, unit}]), `disk_free_mb`,
+`roles`. Printed is a JSON list of sentences, empty when the host is fit. Nothing is changed. Runs
+on Python 3.8 or newer.
 """
 
 import glob
@@ -44,7 +45,9 @@ def python(command, tags):
     version = done.stdout.strip()
     major, minor = (int(part) for part in version.split("."))
     if (major, minor) < (3, 11):
-        return [f"{command} is Python {version}, and 3.11 is needed: set mesos_python to a newer one."]
+        return [
+            f"{command} is Python {version}, and 3.11 is needed: set mesos_python to a newer one."
+        ]
     tag = f"cp{major}{minor}"
     if tags and tag not in tags:
         have = ", ".join(sorted(tags))
@@ -61,7 +64,9 @@ def systemd():
     done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=False)
     found = re.match(r"systemd (\d+)", done.stdout)
     if found and int(found.group(1)) < OLDEST_SYSTEMD:
-        return [f"systemd is {found.group(1)}, and {OLDEST_SYSTEMD} is needed: use a newer release."]
+        return [
+            f"systemd is {found.group(1)}, and {OLDEST_SYSTEMD} is needed: use a newer release."
+        ]
     return []
 
 
@@ -91,8 +96,8 @@ def names(others, own):
         loopback = sorted(a for a in found if a.startswith("127.") or a == "::1")
         if loopback:
             problems.append(
-                f"The name {name} is {loopback[0]} here, where no other host can reach it: take that "
-                "line out of /etc/hosts, or set mesos_hosts_file to true."
+                f"The name {name} is {loopback[0]} here, where no other host can reach it: "
+                "take that line out of /etc/hosts, or set mesos_hosts_file to true."
             )
     return problems
 
@@ -160,8 +165,8 @@ def cgroups():
     missing = [name for name in CONTROLLERS if name not in found]
     if missing:
         return [
-            f"The kernel offers no cgroup controller {' and '.join(missing)}, which an agent needs to "
-            "limit tasks: enable it on the kernel's command line."
+            f"The kernel offers no cgroup controller {' and '.join(missing)}, which an agent "
+            "needs to limit tasks: enable it on the kernel's command line."
         ]
     return []
 

@@ -9,15 +9,17 @@ import shutil
 import sys
 from pathlib import Path
 
+UNITS = Path("/etc/systemd/system")
 
-def main(root: Path, kept: int) -> None:
+
+def main(root: Path, kept: int, units: Path = UNITS) -> None:
     releases = sorted(
         (path for path in (root / "releases").iterdir() if path.is_dir()),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
-    units = Path("/etc/systemd/system").glob("mesos-*")
-    text = "\n".join(path.read_text() for path in units if path.is_file())
+    named = [path for path in units.glob("mesos-*") if path.is_file()]
+    text = "\n".join(path.read_text() for path in named)
     used = {path for path in releases if f"{path}/" in text}
     current = (root / "current").resolve()
     # The current one and those in use count, so that no more than KEPT stay when they can go.

@@ -29,7 +29,9 @@ def main(directory: Path, sums_sha256: str, names: list[str]) -> None:
     have = {Path(deb).name.partition("_")[0] for deb in debs}
     for name in names:
         if name not in have:
-            sys.exit(f"The bundle's debs do not hold {name}; make it with ./bundle --zookeeper debs.")
+            sys.exit(
+                f"The bundle's debs do not hold {name}; make it with ./bundle --zookeeper debs."
+            )
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "--no-download"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(

@@ -1,8 +1,8 @@
 """How an ensemble is: zookeeper_health.py CA CERT KEY PORT SERVER...
 
-Prints a JSON object: `modes` (each SERVER's `leader`, `follower`, `standalone`, or empty when it does
-not serve), `writes` (whether a session can begin at the first SERVER; that is a write which the quorum
-has to agree to, so it tells a leader that only seems alive from one that works), and `why`.
+Prints a JSON object: `modes` (each SERVER's `leader`, `follower`, `standalone`, or empty when it
+does not serve), `writes` (whether a session can begin at the first SERVER; that is a write which
+the quorum has to agree to, so it tells a leader that only seems alive from one that works), and `why`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def mode(context: ssl.SSLContext, server: str, port: int) -> str:
 
 
 def session(context: ssl.SSLContext, server: str, port: int) -> bool:
-    """Begins a session and ends it. The requests are ZooKeeper's ConnectRequest and closeSession."""
+    """Begin a session and end it, by ZooKeeper's ConnectRequest and closeSession."""
     with connect(context, server, port) as secure:
         # Protocol version, last zxid seen, timeout in ms, session, password, whether read-only.
         request = struct.pack(">iqiq", 0, 0, 6000, 0) + struct.pack(">i", 16) + bytes(16) + b"\0"
