@@ -1,6 +1,6 @@
-"""Write the reference pages that are made from the source: every flag of master and agent.
+"""Write the reference pages that are made from the source: flags, machines, and roles' variables.
 
-python tools/generate_docs.py            write docs/reference/
+python tools/generate_docs.py            write docs/reference/, docs/state-machines/, roles' README
 python tools/generate_docs.py --check    exit 1 when a page is stale
 """
 
@@ -9,6 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from mesos_twisted.agent import config as agent
 from mesos_twisted.config import declared
@@ -17,7 +20,9 @@ from mesos_twisted.master import config as master
 from mesos_twisted.master.core import tasks
 from mesos_twisted.protocol.states import TERMINAL
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+#: Between these lines of a role's README its variables stand.
+VARIABLES = ("<!-- variables -->\n", "<!-- /variables -->\n")
 
 
 def flags(
@@ -83,26 +88,63 @@ def task_machine() -> str:
     return drawing("A task, as the master keeps it", text, sorted(set(edges)))
 
 
+def shown(value: object) -> str:
+    """A default as a cell shows it."""
+    if value is None:
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def variables(specs: Mapping[str, Any]) -> str:
+    """The table of every variable that a role's entry points take, each once."""
+    options: dict[str, Any] = {}
+    for entry in specs["argument_specs"].values():
+        options |= {k: v for k, v in entry.get("options", {}).items() if k not in options}
+    lines = ["| variable | type | default | meaning |", "|---|---|---|---|"]
+    for name, option in options.items():
+        text = option["description"]
+        text = " ".join(text) if isinstance(text, list) else text
+        default = "required" if option.get("required") else shown(option.get("default"))
+        kind = option["type"] + (f" of {option['elements']}" if "elements" in option else "")
+        cells = (f"`{name}`", kind, default, text.replace("|", "\\|"))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def role_page(role: Path) -> str:
+    """A role's README with the table as it has to be. Raises ValueError without a place for it."""
+    readme = role / "README.md"
+    head, begin, rest = readme.read_text().partition(VARIABLES[0])
+    _, end, tail = rest.partition(VARIABLES[1])
+    if not begin or not end:
+        raise ValueError(f"{readme} has no lines {VARIABLES[0]!r} and {VARIABLES[1]!r}")
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())
+    return head + begin + variables(specs) + end + tail
+
+
 def main(arguments: list[str]) -> int:
     """Write or check every page."""
     pages = {
-        "reference/master-flags.md": flags(
+        "docs/reference/master-flags.md": flags(
             "master", master.MasterConfig, master.WITHOUT_EFFECT, master.REFUSED
         ),
-        "reference/agent-flags.md": flags(
+        "docs/reference/agent-flags.md": flags(
             "agent", agent.AgentConfig, agent.WITHOUT_EFFECT, agent.REFUSED
         ),
-        "state-machines/container.md": container_machine(),
-        "state-machines/task.md": task_machine(),
+        "docs/state-machines/container.md": container_machine(),
+        "docs/state-machines/task.md": task_machine(),
     }
-    stale = [n for n, t in pages.items() if not (DOCS / n).exists() or (DOCS / n).read_text() != t]
+    for readme in sorted(ROOT.glob("roles/*/README.md")):
+        pages[f"roles/{readme.parent.name}/README.md"] = role_page(readme.parent)
+    stale = [n for n, t in pages.items() if not (ROOT / n).exists() or (ROOT / n).read_text() != t]
     if "--check" in arguments:
         if stale:
             print(f"Stale: {', '.join(stale)}; run python tools/generate_docs.py")
         return int(bool(stale))
     for name, text in pages.items():
-        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
-        (DOCS / name).write_text(text)
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(text)
     return 0
 
 

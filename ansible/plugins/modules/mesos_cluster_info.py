@@ -170,8 +170,8 @@ class Asker:
             return answer.status, answer.getheader("Location") or "", answer.read()
         except ssl.SSLCertVerificationError as error:
             raise AskError(
-                f"{where} showed a certificate that does not fit: {error.verify_message}; it has to "
-                f"be signed by the given authority and to name {name}"
+                f"{where} showed a certificate that does not fit: {error.verify_message}; it has "
+                f"to be signed by the given authority and to name {name}"
             ) from None
         except ssl.SSLError as error:
             reason = error.reason or error
