@@ -2,7 +2,8 @@
 
 Prints a JSON object: `modes` (each SERVER's `leader`, `follower`, `standalone`, or empty when it
 does not serve), `writes` (whether a session can begin at the first SERVER; that is a write which
-the quorum has to agree to, so it tells a leader that only seems alive from one that works), and `why`.
+the quorum has to agree to, so it tells a leader that only seems alive from one that works), and
+`why`.
 """
 
 from __future__ import annotations
