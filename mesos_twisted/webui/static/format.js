@@ -4,7 +4,8 @@ import { element } from "./dom.js";
 const KINDS = {
   running: "good", finished: "good", active: "good", connected: "good",
   staging: "warn", starting: "warn", killing: "warn", unreachable: "warn", inactive: "warn",
-  disconnected: "warn", recovered: "warn", killed: "warn",
+  disconnected: "warn", recovered: "warn", killed: "warn", draining: "warn", drained: "warn",
+  deactivated: "warn",
   failed: "bad", lost: "bad", error: "bad", dropped: "bad", gone: "bad", "gone by operator": "bad",
 };
 

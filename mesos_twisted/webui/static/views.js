@@ -77,7 +77,8 @@ const overview = {
   },
 };
 
-const agentState = (agent) => (agent.active ? "active" : "inactive");
+const agentState = (agent) => (agent.drain_info ? agent.drain_info.state.toLowerCase()
+  : agent.deactivated ? "deactivated" : agent.active ? "active" : "inactive");
 
 const agents = {
   load: (_, signal) => get("/state-summary", signal),
