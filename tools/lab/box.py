@@ -19,7 +19,7 @@ from tools.lab import host
 #: Changed with any of the files below, or Vagrant goes on with the box it knows.
 NAME = "mesos-twisted-lab-1"
 TEMPLATE = r"""#!/bin/sh
-# Called by lxc-create: nothing to unpack, and the configuration comes with the Vagrantfile's include.
+# Called by lxc-create. Nothing to unpack; the configuration comes with the Vagrantfile's include.
 set -eu
 for word in "$@"; do
     case $word in --path=*) path=${word#--path=} ;; esac

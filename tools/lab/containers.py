@@ -57,14 +57,11 @@ def prepare(lab: Lab) -> None:
     """Everything nodes need before they start: packages, root filesystem, networks, directories."""
     host.need_root("The lxc laboratory")
     host.install()
-    root = rootfs.make(lab.golden)
+    root = _root(lab)
     with host.locked("host"):
-        state_of(lab).mkdir(parents=True, exist_ok=True)
         network.up(lab)
         _serve_lxcfs()
-        record = {"nodes": [[n.name, list(n.groups)] for n in lab.nodes], "golden": lab.golden}
-        record |= {"memory_mb": lab.memory_mb, "subnet": str(lab.management.supernet())}
-        (state_of(lab) / "lab.json").write_text(json.dumps(record))
+        record(lab, root)
         for node in lab.nodes:
             _lay_out(lab, node, root)
         keys = []
@@ -75,15 +72,43 @@ def prepare(lab: Lab) -> None:
         known_hosts(lab).write_text("".join(keys))
 
 
+def record(lab: Lab, root: Path) -> None:
+    """`lab` is remembered as it is, with the root filesystem it stands on."""
+    state_of(lab).mkdir(parents=True, exist_ok=True)
+    what = {
+        "nodes": [[node.name, list(node.groups)] for node in lab.nodes],
+        "golden": lab.golden,
+        "memory_mb": lab.memory_mb,
+        "cpus": lab.cpus,
+        "subnet": str(lab.management.supernet()),
+        "root": str(root),
+    }
+    (state_of(lab) / "lab.json").write_text(json.dumps(what))
+
+
+def _root(lab: Lab) -> Path:
+    """The root filesystem `lab` stands on, though today's be another; a new one gets today's."""
+    path = state_of(lab) / "lab.json"
+    if path.exists():
+        root = Path(json.loads(path.read_text())["root"])
+        if root.is_dir():
+            return root
+    return rootfs.make(lab.golden)
+
+
 def recorded(name: str) -> Lab | None:
     """The laboratory `name` as it was made; None when there is none."""
     path = host.STATE / name / "lab.json"
     if not path.exists():
         return None
-    record = json.loads(path.read_text())
-    environment = {"LAB_MEMORY": str(record["memory_mb"]), "LAB_SUBNET": record["subnet"]}
-    environment["LAB_GOLDEN"] = "yes" if record["golden"] else "no"
-    return plan(environment, name=name, nodes=[(n, g) for n, g in record["nodes"]])
+    what = json.loads(path.read_text())
+    environment = {
+        "LAB_MEMORY": str(what["memory_mb"]),
+        "LAB_CPUS": str(what["cpus"]),
+        "LAB_SUBNET": what["subnet"],
+        "LAB_GOLDEN": "yes" if what["golden"] else "no",
+    }
+    return plan(environment, name=name, nodes=[(node, groups) for node, groups in what["nodes"]])
 
 
 def _lay_out(lab: Lab, node: Node, root: Path) -> None:
@@ -99,6 +124,8 @@ def _lay_out(lab: Lab, node: Node, root: Path) -> None:
     shutil.rmtree(begun, ignore_errors=True)
     (begun / "etc/ssh").mkdir(parents=True)
     (begun / "etc/hosts").write_text(texts.hosts(lab, node))
+    # vagrant-lxc names a machine after its container; systemd believes this file instead.
+    (begun / "etc/hostname").write_text(f"{node.name}\n")
     shutil.copyfile(rootfs.resolv_conf(), begun / "etc/resolv.conf")
     key = begun / "etc/ssh/ssh_host_ed25519_key"
     host.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", node.name, "-f", key)
@@ -210,7 +237,7 @@ def forget(lab: Lab, node: Node) -> None:
 
 
 def _serve_lxcfs() -> None:
-    """lxcfs serves, so that a node sees its own memory and processors; ours has a file of its pid."""
+    """lxcfs serves, so that a node sees its own memory and processors; ours is noted by its pid."""
     if (LXCFS / "proc/meminfo").exists() or not LXCFS.is_dir():
         return
     pid = host.STATE.with_suffix(".lxcfs")

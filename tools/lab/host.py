@@ -67,7 +67,7 @@ def need_root(what: str) -> None:
 
 
 def install(programs: Mapping[str, str] = PROGRAMS, extra: Sequence[str] = ()) -> None:
-    """All of `programs` and the packages `extra` are there afterwards; what is missing is installed."""
+    """All of `programs` and the packages `extra` are there; what is missing is installed."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = {
         package for program, package in programs.items() if not shutil.which(program, path=path)

@@ -43,8 +43,8 @@ class Node:
 class Lab:
     """A laboratory of `nodes`, each with `memory_mb` MiB and `cpus` processors.
 
-    `management` is the network by which the control host reaches the nodes and they reach the world;
-    `cluster` is the one the daemons speak over, and the only one that faults cut.
+    By `management` the control host reaches the nodes, and they reach the world; over `cluster` the
+    daemons speak, and it is the only network that faults cut.
     """
 
     name: str
@@ -144,7 +144,7 @@ def networks(name: str, subnet: str = "") -> tuple[IPv4Network, IPv4Network]:
 
 
 def virtualbox_network(name: str) -> IPv4Network:
-    """The cluster network in VirtualBox, which allows only 192.168.56.0/21 unless told otherwise."""
+    """The cluster network in VirtualBox, which allows only 192.168.56.0/21 by itself."""
     third = 56 if name == DEFAULT_NAME else 56 + int.from_bytes(_digest(name)[:4]) % 8
     return IPv4Network(f"192.168.{third}.0/24")
 
@@ -186,7 +186,7 @@ def plan(
     name: str | None = None,
     nodes: Sequence[tuple[str, Sequence[str]]] | None = None,
 ) -> Lab:
-    """The laboratory that LAB_NAME, LAB_NODES, LAB_MEMORY, LAB_CPUS, LAB_GOLDEN and LAB_SUBNET ask for.
+    """The laboratory that the settings LAB_* of `environment` ask for.
 
     `name` and `nodes` (name and groups of each) go before the environment. LabError says which
     setting is wrong and what it may be.

@@ -2,8 +2,8 @@
 
 `base` is what mmdebstrap makes of the distribution's packages; `golden` is a copy of it with Java
 and ZooKeeper's packages in it, so that three nodes need not unpack them. Each is kept below a key,
-a hash of everything that goes in, and is made again only when that changes. A directory that is there
-is whole: it gets its name when it is finished.
+a hash of everything that goes in, and is made again only when that changes. A directory that is
+there is whole: it gets its name when it is finished.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tools.lab import host
@@ -28,10 +29,10 @@ GOLDEN_PACKAGES = ("openjdk-17-jre-headless", "libzookeeper-java")
 #: Changed when a file laid into a root filesystem changes its meaning and not its text.
 EDITION = "1"
 
-#: Run by a shell with the root filesystem's path as $1. Each line is there because its absence hurt:
-#: a hostname file goes before the container's name; without udev, what waits for devices waits for
-#: ever; Java's package fails without the directories of manuals; a fresh list of packages is not
-#: asked for while the old one looks young.
+#: Run by a shell with the root filesystem's path as $1. Each line is there because its absence
+#: hurt: a hostname file goes before the container's name; without udev, what waits for devices
+#: waits for ever; Java's package fails without the directories of manuals; a fresh list of packages
+#: is not asked for while the old one looks young.
 SHAPE = r"""
 set -eu
 root=$1
@@ -50,6 +51,7 @@ printf '[Match]\nName=eth* host*\n[Link]\nUnmanaged=yes\n' \
 printf 'UseDNS no\nPasswordAuthentication no\n' > "$root/etc/ssh/sshd_config.d/lab.conf"
 chroot "$root" systemctl enable systemd-networkd.service ssh.service
 chroot "$root" useradd --create-home --uid 1000 --shell /bin/bash vagrant
+: > "$root/etc/default/locale"
 printf 'vagrant ALL=(ALL) NOPASSWD: ALL\n' > "$root/etc/sudoers.d/vagrant"
 chmod 0440 "$root/etc/sudoers.d/vagrant"
 chroot "$root" update-ca-certificates
@@ -92,7 +94,7 @@ def key_file() -> Path:
 
 
 def resolv_conf() -> Path:
-    """The host's name servers as a node can reach them: a resolver on the host's loopback is not."""
+    """The host's name servers as a node can reach them: not a resolver on the host's loopback."""
     behind = Path("/run/systemd/resolve/resolv.conf")
     return behind if behind.exists() else Path("/etc/resolv.conf")
 
@@ -142,13 +144,12 @@ def make(golden: bool) -> Path:
     return wanted
 
 
-def _finish(wanted: Path, maker: object) -> None:
+def _finish(wanted: Path, maker: Callable[[Path], None]) -> None:
     """`maker` fills a directory beside `wanted`, which then takes its name."""
     partial = wanted.with_name(wanted.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     began = time.monotonic()
     host.say(f"lab: making {wanted} (some minutes, once)")
-    assert callable(maker)
     maker(partial)
     partial.rename(wanted)
     host.say(f"lab: {wanted} was made in {time.monotonic() - began:.0f} s")

@@ -1,4 +1,4 @@
-"""Where nodes get their packages from: the sources of the host, and of these only the distribution's.
+"""Where nodes get their packages: the host's sources, and of these only the distribution's.
 
 Pure: text in, text out. No mirror is named anywhere in the project; a host that installs packages
 has one, and what serves the host serves its nodes.

@@ -96,7 +96,7 @@ def nat_rules(lab: Lab) -> str:
 
 
 def sides(lab: Lab, first: str, second: str | None) -> tuple[list[Node], list[Node]]:
-    """The two sides of a cut, each a list of names with commas; without `second`, all the others."""
+    """The two sides of a cut, each of names with commas; without `second`, all the others."""
     here = [lab.node(name) for name in first.split(",")]
     if second is None:
         there = [node for node in lab.nodes if node not in here]
