@@ -282,6 +282,13 @@ class World:
             message = agentlink.KillTask(framework_id=FRAMEWORK, task_id=task_id)
             self.feed(ev.MasterSaid(LINK, message, self.now))
 
+    def drain(self, which: int) -> None:
+        """The agent is to be drained, with some grace or none said; or it is in use again."""
+        grace = None if which % 2 else m.DurationInfo(nanoseconds=which * 10**8)
+        config = m.DrainConfig(max_grace_period=grace, mark_gone=which % 3 == 0)
+        message = agentlink.Drain(config=None if which % 4 == 3 else config)
+        self.feed(ev.MasterSaid(LINK, message, self.now))
+
     def is_over(self, task_id: str) -> bool:
         """Does its scheduler know its end?"""
         states, uuids = self.states.get(task_id, []), self.order.get(task_id, [])

@@ -43,6 +43,7 @@ ACTIONS = (
     "exit",
     "destroyed",
     "kill",
+    "drain",
     "acknowledge",
     "acknowledge",
     "acknowledge",

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mesos_twisted.master.core import events
 from mesos_twisted.master.core.effects import SendEvent, SendToAgent
 from mesos_twisted.master.core.invariants import check
-from mesos_twisted.master.core.state import Agent, Framework, Policy
+from mesos_twisted.master.core.state import Agent, Drained, Framework, Policy
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId, OfferId
@@ -248,6 +248,25 @@ class Master(RuleBasedStateMachine):
             if not late:
                 self.world.durable()
 
+    @rule(
+        number=numbers,
+        table=st.sampled_from(("agents", "unreachable", "recovered")),
+        wish=st.sampled_from(("drain", "drain", "gone", "deactivate", "reactivate")),
+        late=st.booleans(),
+    )
+    def wish(self, number: int, table: str, wish: str, late: bool) -> None:
+        known = [*getattr(self.state, table), "nobody"]
+        agent_id = AgentId(known[number % len(known)])
+        if wish == "deactivate":
+            self.world.do(events.AgentDeactivationAsked(agent_id, "ops", self.world.now))
+        elif wish == "reactivate":
+            self.world.do(events.AgentReactivationAsked(agent_id, "ops", self.world.now))
+        else:
+            config = m.DrainConfig(mark_gone=wish == "gone")
+            self.world.do(events.AgentDrainAsked(agent_id, config, "ops", self.world.now))
+        if not late:
+            self.world.durable()
+
     @rule(number=numbers, late=st.booleans())
     def fall_silent(self, number: int, late: bool) -> None:
         found = self.agent(number)
@@ -315,6 +334,9 @@ class Master(RuleBasedStateMachine):
             tasks=tuple(reports),
             executors=tuple(executors),
             owing=("recovered-0", "unheard-of")[: number % 3],
+            capabilities=("AGENT_DRAINING",),
+            drains=number % 3 > 0,
+            draining=number % 5 == 0,
         )
         if not late:
             self.world.durable()
@@ -348,6 +370,19 @@ class Master(RuleBasedStateMachine):
         for effect in self.world.last:
             if isinstance(effect, SendToAgent):
                 assert self.state.agent_of.get(effect.link) not in self.state.gone
+
+    @invariant()
+    def empty_agents_to_be_drained_are_about_to_be(self) -> None:
+        for agent in self.state.agents.values():
+            if agent.draining is None or agent.tasks or agent.leaving:
+                continue
+            if agent.draining.state is m.DrainState.DRAINING:
+                assert Drained(agent.agent_id) in self.state.in_flight.values()
+
+    @invariant()
+    def no_offers_of_deactivated_agents(self) -> None:
+        for offer in self.state.offers.values():
+            assert offer.agent_id not in self.state.deactivated
 
     @invariant()
     def tables_agree(self) -> None:
