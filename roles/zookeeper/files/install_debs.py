@@ -32,7 +32,7 @@ def main(directory: Path, sums_sha256: str, names: list[str]) -> None:
             sys.exit(
                 f"The bundle's debs do not hold {name}; make it with ./bundle --zookeeper debs."
             )
-    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "--no-download"]
+    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         [*command, *debs], env=environment, capture_output=True, text=True, check=False
