@@ -93,8 +93,10 @@ class Calls:
     def kill(
         self, task_id: str, agent_id: str | None = None, grace_s: float | None = None
     ) -> Deferred[None]:
-        """End a task; `grace_s` overrides its own kill policy."""
+        """End a task; `grace_s` overrides its own kill policy. Without `agent_id` the one it was
+        launched on is named, so that the answer for a task that never got there is an end."""
         policy = None
+        agent_id = agent_id or self.session.live.get(task_id)
         if grace_s is not None:
             policy = m.KillPolicy(grace_period=m.DurationInfo(nanoseconds=int(grace_s * 1e9)))
         return self.post(

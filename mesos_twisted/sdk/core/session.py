@@ -115,10 +115,14 @@ class Session:
         return actions
 
     def _note(self, status: m.TaskStatus) -> None:
+        task_id = status.task_id.value
         if is_terminal(status.state):
-            self.live.pop(status.task_id.value, None)
+            self.live.pop(task_id, None)
+        elif status.agent_id is not None:
+            self.live[task_id] = status.agent_id.value
         else:
-            self.live[status.task_id.value] = status.agent_id.value if status.agent_id else ""
+            # A master that does not know the task names no agent; ours is still the one to ask of.
+            self.live.setdefault(task_id, "")
 
     def launched(self, tasks: dict[str, str]) -> None:
         """These tasks (id to agent id) were sent to the master."""

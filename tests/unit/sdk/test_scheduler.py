@@ -257,3 +257,21 @@ def test_launch_carries_the_tasks_in_the_offers_role() -> None:
     allocation = launch.task_infos[0].resources[0].allocation_info
     assert allocation is not None and allocation.role == "r"
     assert one.driver.session.live == {"t": "a"}
+
+
+def test_an_answer_without_an_agent_leaves_the_agent_known() -> None:
+    """The master names no agent of a task it knows nothing of. Asked of the agent where the task was
+    to run, its answer is an end; asked of none it is TASK_UNKNOWN for ever."""
+    one = bench()
+    one.subscribed()
+    one.driver.session.launched({"t": "a"})
+    one.driver.kill("t")
+    kill = one.master.calls[-1].kill
+    assert kill is not None and kill.agent_id == m.AgentID(value="a")
+    unknown = m.TaskStatus(task_id=m.TaskID(value="t"), state=m.TaskState.TASK_UNKNOWN)
+    one.streams[0].send(
+        m.SchedulerEvent(
+            type=m.SchedulerEventType.UPDATE, update=m.SchedulerEventUpdate(status=unknown)
+        )
+    )
+    assert one.driver.session.live == {"t": "a"}
