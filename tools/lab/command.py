@@ -35,6 +35,9 @@ Settings, all optional:
   LAB_PLAYBOOK what Vagrant applies                                          (ansible/site.yml)
 """
 
+#: The settings that count when a laboratory is made.
+MAKING = ("LAB_NODES", "LAB_MEMORY", "LAB_CPUS", "LAB_GOLDEN", "LAB_SUBNET")
+
 
 def _lab(arguments: argparse.Namespace) -> Lab:
     """The laboratory meant: as it was made when it stands, else as the environment plans it."""
@@ -44,7 +47,9 @@ def _lab(arguments: argparse.Namespace) -> Lab:
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    lab = plan(os.environ, name=arguments.name)
+    lab = _lab(arguments)
+    if lab != plan(os.environ, name=lab.name) and any(name in os.environ for name in MAKING):
+        host.say(f"lab: {lab.name!r} stands as it was made; to make it another, destroy it first")
     chosen = provider(lab.name) or arguments.provider or os.environ.get("LAB_PROVIDER") or "lxc"
     if chosen == "lxc":
         host.need_root("The lxc laboratory")
@@ -121,7 +126,7 @@ def _destroy(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    lab = plan(os.environ, name=arguments.name)
+    lab = _lab(arguments)
     answer = {
         "name": lab.name,
         "memory_mb": lab.memory_mb,
@@ -147,8 +152,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    lab = plan(os.environ, name=arguments.name)
-    containers.prepare(lab)
+    containers.prepare(_lab(arguments))
     box.make()
 
 
@@ -178,7 +182,8 @@ def _inventory_of(lab: Lab) -> dict[str, object]:
 def _inventory(arguments: argparse.Namespace) -> None:
     planned = plan(os.environ, name=arguments.name)
     lab = containers.recorded(planned.name)
-    print(json.dumps(_inventory_of(lab) if lab else {}))
+    nobody: dict[str, object] = {"_meta": {"hostvars": {}}}
+    print(json.dumps(_inventory_of(lab) if lab else nobody))
 
 
 def _rootfs(arguments: argparse.Namespace) -> None:
@@ -186,7 +191,8 @@ def _rootfs(arguments: argparse.Namespace) -> None:
 
 
 def _clean(_: argparse.Namespace) -> None:
-    rootfs.clean()
+    for path in rootfs.clean(containers.roots()):
+        host.say(f"lab: removed {path}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -241,7 +247,7 @@ def parser() -> argparse.ArgumentParser:
         "nodes", nargs="+", metavar="NODE"
     )
     add("rootfs", "make the root filesystem now; prints where it is", _rootfs)
-    add("clean", "empty the cache", _clean)
+    add("clean", "empty the cache of all that no laboratory stands on", _clean)
     return top
 
 

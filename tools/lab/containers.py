@@ -96,6 +96,11 @@ def _root(lab: Lab) -> Path:
     return rootfs.make(lab.golden)
 
 
+def roots() -> set[Path]:
+    """The root filesystems that laboratories of this host stand on."""
+    return {Path(json.loads(path.read_text())["root"]) for path in host.STATE.glob("*/lab.json")}
+
+
 def recorded(name: str) -> Lab | None:
     """The laboratory `name` as it was made; None when there is none."""
     path = host.STATE / name / "lab.json"

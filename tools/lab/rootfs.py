@@ -12,11 +12,10 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tools.lab import host
-from tools.lab.errors import LabError
 from tools.lab.sources import node_sources
 
 PACKAGES = (
@@ -186,10 +185,16 @@ def _make_golden(root: Path) -> None:
     )  # fmt: skip
 
 
-def clean() -> None:
-    """Nothing of the cache is left; LabError while a laboratory stands on it."""
+def clean(used: Collection[Path]) -> list[Path]:
+    """Of the cache only the root filesystems `used` are left, and the key to them; what went."""
     host.need_root("Emptying the cache")
-    if host.STATE.is_dir() and any(host.STATE.iterdir()):
-        names = ", ".join(sorted(path.name for path in host.STATE.iterdir()))
-        raise LabError(f"The cache is in use by {names}: destroy first.")
-    shutil.rmtree(host.CACHE, ignore_errors=True)
+    if not host.CACHE.is_dir():
+        return []
+    kept = {*used, key_file().parent} if used else set()
+    gone = sorted(path for path in host.CACHE.iterdir() if path not in kept)
+    for path in gone:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return gone

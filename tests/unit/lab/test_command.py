@@ -42,7 +42,7 @@ def test_the_plan_that_the_vagrantfile_reads(capsys: pytest.CaptureFixture[str])
 def test_no_inventory_before_the_nodes(capsys: pytest.CaptureFixture[str]) -> None:
     """Molecule asks while it creates and destroys: then there is nobody, and no error."""
     assert main(["--name", "mol-x", "inventory", "--list"]) == 0
-    assert json.loads(capsys.readouterr().out) == {}
+    assert json.loads(capsys.readouterr().out) == {"_meta": {"hostvars": {}}}
 
 
 @pytest.mark.parametrize("words", [["status"], ["heal"], ["kill", "m1"], ["logs"]])
@@ -67,12 +67,29 @@ def test_a_wrong_setting(
     assert capsys.readouterr().err.startswith("lab: LAB_MEMORY=lots must be")
 
 
-def test_a_laboratory_is_remembered_as_it_was_made() -> None:
+def test_a_laboratory_is_remembered_as_it_was_made(capsys: pytest.CaptureFixture[str]) -> None:
     """Commands need not be told LAB_NODES again."""
     made = plan({"LAB_NODES": "1+1", "LAB_SUBNET": "10.9.8.0/23"}, name="kept")
     containers.record(made, Path("/root-of-it"))
     assert containers.recorded("kept") == made
     assert containers.recorded("other") is None
+    assert main(["--name", "kept", "plan"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == made.groups()
+
+
+def test_what_a_laboratory_stands_on_is_not_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything else of the cache goes; without a laboratory, everything."""
+    monkeypatch.setattr(host, "need_root", lambda what: None)
+    for name in ("base-1", "golden-1", "golden-2", "ssh"):
+        (host.CACHE / name).mkdir(parents=True)
+    (host.CACHE / "ssh/id_ed25519").touch()
+    (host.CACHE / "a.box").touch()
+    containers.record(plan({}), host.CACHE / "golden-1")
+    assert main(["clean"]) == 0
+    assert {path.name for path in host.CACHE.iterdir()} == {"golden-1", "ssh"}
+    (host.STATE / "lab/lab.json").unlink()
+    assert main(["clean"]) == 0
+    assert not list(host.CACHE.iterdir())
 
 
 def test_the_box_has_what_vagrant_lxc_asks_for() -> None:
