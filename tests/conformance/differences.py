@@ -96,6 +96,7 @@ TABLE: dict[str, str] = {
     "master_*master/event_loop_lag_*: extra": LIBPROCESS,
     "master_*master/gc_pause_ms*: extra": "Mesos has no garbage collector",
     "master_*master/standby_links*: extra": "Mesos's agents keep no links to masters that stand by",
+    "agent_*slave/standby_links*: extra": "Mesos's agents keep no links to masters that stand by",
     "master_*master/tls_handshakes*: extra": "the recorded master spoke no TLS",
     '*flags*logging_level*: "INFO" for "WARNING"': RUN,
     '*flags*zk_session_timeout*: "6secs" for "10secs"': (
