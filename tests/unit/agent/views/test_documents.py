@@ -220,6 +220,21 @@ def test_state_has_the_recorded_keys(world: World) -> None:
     assert status["container_status"] == {"container_id": {"value": C}}
 
 
+def test_a_drained_agent_says_how_and_since_when() -> None:
+    """While anything is left on it; whole seconds, on the page and in nanoseconds."""
+    state = make_state()
+    grace = m.DurationInfo(nanoseconds=5)
+    state.drain, state.drain_began = m.DrainConfig(max_grace_period=grace), 12.75
+    world = World(state)
+    config = {"max_grace_period": {"nanoseconds": 5}, "mark_gone": False}
+    document = parsed(world.get("/state"))
+    assert document["drain_config"] == config
+    assert document["estimated_drain_start_time_seconds"] == 12
+    said = parsed(world.call({"type": "GET_AGENT"}))["get_agent"]
+    assert said["drain_config"] == config
+    assert said["estimated_drain_start_time"] == {"nanoseconds": 12 * 10**9}
+
+
 def test_state_counts_resources_as_mesos_does(world: World) -> None:
     """Executor and task together; reserved ones by role; both formats in the full lists."""
     document = parsed(world.get("/slave(1)/state.json"))
