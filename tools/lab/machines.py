@@ -141,6 +141,8 @@ class Containers:
         network.heal(self.lab)
 
     def destroy(self) -> None:
+        for node in self.lab.nodes:
+            containers.kill(self.lab, node)
         if provider(self.lab.name):
             vagrant(self.lab, "destroy", "--force")
             shutil.rmtree(dotfile(self.lab.name), ignore_errors=True)

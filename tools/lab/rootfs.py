@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tools.lab import host
+from tools.lab.errors import LabError
 from tools.lab.sources import node_sources
 
 PACKAGES = (
@@ -59,7 +60,6 @@ mkdir -p "$root/var/lib/apt/lists/partial"
 touch -d @0 "$root/var/lib/apt/lists"
 """
 
-#: Run in a mount and process namespace of its own: whatever happens, no mount is left behind.
 GOLDEN = r"""
 set -eu
 root=$1; shift
@@ -77,6 +77,8 @@ mkdir -p "$root/var/lib/apt/lists/partial"
 touch -d @0 "$root/var/lib/apt/lists"
 """
 
+#: In a mount namespace of its own: whatever happens, no mount is left behind on the host.
+APART = ("unshare", "--mount", "--fork", "--kill-child")
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 DOCS = ("--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*")
 
@@ -146,12 +148,18 @@ def make(golden: bool) -> Path:
 def _finish(wanted: Path, maker: Callable[[Path], None]) -> None:
     """`maker` fills a directory beside `wanted`, which then takes its name."""
     partial = wanted.with_name(wanted.name + ".partial")
+    if any(line.split()[1].startswith(f"{partial}/") for line in _mounts()):
+        raise LabError(f"Something is mounted below {partial}: unmount it, then try again.")
     shutil.rmtree(partial, ignore_errors=True)
     began = time.monotonic()
     host.say(f"lab: making {wanted} (some minutes, once)")
     maker(partial)
     partial.rename(wanted)
     host.say(f"lab: {wanted} was made in {time.monotonic() - began:.0f} s")
+
+
+def _mounts() -> list[str]:
+    return Path("/proc/self/mounts").read_text().splitlines()
 
 
 def _make_base(root: Path) -> None:
@@ -167,7 +175,7 @@ def _make_base(root: Path) -> None:
         f'{head}root=$1\nmkdir -p "$root"/usr/local/share/ca-certificates\n{copies}{tail}'
     )
     host.run(
-        "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase",
+        *APART, "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase",
         f"--include={','.join(PACKAGES)}", *DOCS,
         f"--customize-hook=sh {shape} \"$1\"", codename, root, listing,
     )  # fmt: skip
@@ -180,8 +188,7 @@ def _make_golden(root: Path) -> None:
     script.write_text(GOLDEN)
     host.run(
         "env", f"RESOLV={resolv_conf()}",
-        "unshare", "--mount", "--pid", "--fork", "--kill-child",
-        "sh", script, root, *GOLDEN_PACKAGES,
+        *APART, "sh", script, root, *GOLDEN_PACKAGES,
     )  # fmt: skip
 
 
