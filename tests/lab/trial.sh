@@ -18,6 +18,13 @@ remains() {
 }
 trap 'lab "$one" destroy; lab "$two" destroy' EXIT
 
+step "the Vagrantfile"
+if command -v vagrant >/dev/null; then
+    vagrant validate --ignore-provider >/dev/null </dev/null || fail "vagrant validate"
+else
+    echo "   vagrant is not installed: not validated"
+fi
+
 step "two laboratories with the same names of nodes"
 lab "$one" nodes up m1:masters a1:agents b1:agents >/dev/null
 lab "$two" nodes up m1:masters a1:agents >/dev/null

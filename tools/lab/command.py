@@ -176,7 +176,9 @@ def _nodes(arguments: argparse.Namespace) -> None:
 
 
 def _inventory_of(lab: Lab) -> dict[str, object]:
-    return texts.inventory(lab, host.CACHE / "ssh" / "id_ed25519", containers.known_hosts(lab))
+    key = host.CACHE / "ssh" / "id_ed25519"
+    pki = containers.state_of(lab) / "pki"
+    return texts.inventory(lab, key, containers.known_hosts(lab), pki)
 
 
 def _inventory(arguments: argparse.Namespace) -> None:

@@ -74,10 +74,13 @@ def host_variables(lab: Lab, node: Node, key: Path, known_hosts: Path) -> dict[s
     }
 
 
-def inventory(lab: Lab, key: Path, known_hosts: Path) -> dict[str, object]:
-    """The laboratory as a dynamic inventory's answer to `--list`."""
+def inventory(lab: Lab, key: Path, known_hosts: Path, pki: Path) -> dict[str, object]:
+    """The laboratory as a dynamic inventory's answer to `--list`; its authorities go to `pki`."""
     answer: dict[str, object] = {group: {"hosts": names} for group, names in lab.groups().items()}
-    answer["all"] = {"hosts": [node.name for node in lab.nodes]}
+    answer["all"] = {
+        "hosts": [node.name for node in lab.nodes],
+        "vars": {"mesos_pki_dir": str(pki)},
+    }
     answer["_meta"] = {
         "hostvars": {node.name: host_variables(lab, node, key, known_hosts) for node in lab.nodes}
     }

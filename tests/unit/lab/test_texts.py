@@ -55,7 +55,11 @@ def test_a_node_knows_all_names_in_the_cluster_network() -> None:
 
 def test_the_inventory_has_productions_groups_and_addresses() -> None:
     """Reached over one network, clustered over the other."""
-    answer = inventory(LAB, Path("/k"), Path("/h"))
+    answer = inventory(LAB, Path("/k"), Path("/h"), Path("/p"))
+    assert answer["all"] == {
+        "hosts": ["m1", "m2", "m3", "a1", "a2"],
+        "vars": {"mesos_pki_dir": "/p"},
+    }
     assert answer["masters"] == {"hosts": ["m1", "m2", "m3"]}
     assert answer["agents"] == {"hosts": ["a1", "a2"]}
     meta = answer["_meta"]
