@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from mesos_twisted import config
 from mesos_twisted.errors import MesosError
 
-DAEMONS = ("master", "agent", "connect", "local", "demo", "simulate")
+DAEMONS = ("master", "agent", "launcher", "connect", "local", "demo", "simulate")
 #: What `agent` can be asked for; without one of these it is the daemon.
 AGENT_VERBS = ("list", "inspect", "drain", "deactivate", "reactivate", "gone")
 
@@ -70,6 +70,10 @@ def _start(name: str, arguments: Sequence[str]) -> int:
         if check_agent(loaded_agent.config) and loaded_agent.check_only:
             return 0
         return run_agent(loaded_agent.config)
+    if name == "launcher":
+        from mesos_twisted.containerizer.zygote import start as launcher
+
+        return launcher.start(arguments)
     if name == "connect":
         from mesos_twisted.connect import main as connect
 

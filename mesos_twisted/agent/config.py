@@ -67,6 +67,9 @@ class AgentConfig(DaemonConfig):
         NAMES, ("posix/cpu", "posix/mem", "posix/rlimits", "disk/du"), "isolators, in order"
     )
     launcher_dir: str | None = flag(PATH, None, "where the built launcher is kept")
+    launcher_start: str = flag(
+        choice("own", "socket"), "own", "who starts the launcher: the agent, or systemd's socket"
+    )
     switch_user: bool = flag(BOOL, True, "run tasks as their user (when the agent is root)")
     enforce_container_disk_quota: bool = flag(BOOL, False, "end containers over their disk")
     container_disk_watch_interval: float = flag(DURATION, 15.0, "how often sandboxes are measured")

@@ -81,13 +81,15 @@ def posix_containerizer(
     isolation: Sequence[str] = DEFAULT_ISOLATION,
     launcher_dir: Path | None = None,
     implementation: str = "auto",
+    start: bool = True,
     idle_s: int = 3600,
     enforce_disk_quota: bool = False,
     disk_interval_s: float = 15,
 ) -> tuple[MesosContainerizer, ZygoteClient] | Problem:
     """A containerizer and its launcher's client; `recover` connects them, `close` the client at
     stop. `unix`, `processes` and `threads` are the reactor. May run a compiler once, so call
-    it before the reactor runs. `LookupError` when `implementation` is `c` and no compiler is
+    it before the reactor runs. Without `start` the service manager starts the launcher, and none
+    is looked for. `LookupError` when `implementation` is `c` and no compiler is
     found."""
     made: list[MesosContainerizer] = []
 
@@ -99,7 +101,7 @@ def posix_containerizer(
         processes,
         timers,
         runtime_dir,
-        command(launcher_dir or runtime_dir, implementation),
+        command(launcher_dir or runtime_dir, implementation) if start else (),
         exited,
         on_reconnected=lambda: made[0].reconcile(),
         idle_s=idle_s,

@@ -100,7 +100,8 @@ class ZygoteConnection:
 
     `command` starts a launcher (see `zygote.build.command`), with the soft limit of descriptors
     that this process has now, since tasks inherit it; `idle_s` is how long it stays when no agent
-    is connected and no task lives.
+    is connected and no task lives. Without a command none is started here: the service manager
+    does it when its socket is connected to.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class ZygoteConnection:
         self._last_problem = self._last_problem or reason.getErrorMessage()
         if self._closed or self._tries > _TRIES:
             self._give_up(self._last_problem)
-        elif self._tries % _START_EVERY != 1:
+        elif not self._command or self._tries % _START_EVERY != 1:
             self._retry = self._timers.after(_RETRY_S, self._attempt)
         else:
             journal = str(self._dir / protocol.JOURNAL_NAME)
@@ -194,20 +195,26 @@ class ZygoteConnection:
 
     def _give_up(self, problem: str) -> None:
         waiting, self._connecting = self._connecting or [], None
-        for deferred in waiting:
-            deferred.errback(
-                UnavailableError(
-                    f"The task launcher {self._command[0]} at {self._socket} cannot be reached or "
-                    f"started: {problem}."
-                )
+        if self._command:
+            sentence = (
+                f"The task launcher {self._command[0]} at {self._socket} cannot be reached or "
+                f"started: {problem}."
             )
+        else:
+            sentence = (
+                f"No task launcher answers at {self._socket}: {problem}. The service manager "
+                "listens there for it: start mesos-twisted-launcher.socket, or let the agent start "
+                "one itself with --launcher_start=own."
+            )
+        for deferred in waiting:
+            deferred.errback(UnavailableError(sentence))
 
     def _connected(self, wire: _Wire) -> None:
         self._wire = wire
         self._request(b"HELLO").addCallbacks(self._greeted, self._not_greeted)
 
     def _greeted(self, fields: Fields) -> None:
-        if int(fields[2]) != protocol.VERSION:
+        if not protocol.OLDEST <= int(fields[2]) <= protocol.VERSION:
             self._hang_up()
             self._give_up(
                 f"it speaks version {int(fields[2])} of the protocol, this agent "

@@ -107,6 +107,7 @@ class AgentService:
             Path(os.path.abspath(config.runtime_dir)),
             isolation=config.isolation,
             launcher_dir=None if config.launcher_dir is None else Path(config.launcher_dir),
+            start=config.launcher_start == "own",
             enforce_disk_quota=config.enforce_container_disk_quota,
             disk_interval_s=config.container_disk_watch_interval,
         )

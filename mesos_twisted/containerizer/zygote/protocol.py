@@ -48,6 +48,7 @@ decimal text. A container id is 1 to 255 of `A-Za-z0-9._-`. Requests, with their
 - Without a free descriptor new connections wait, and launches fail at `fork` with EMFILE; what is
   kept back serves the looks at /proc and the journal. STATS counts `passes` (over the host, for
   DESTROY) and `turns` (of the loop).
+- Root, the launcher's own user and the owner of the socket's file may speak; others are cut off.
 - FORGET drops what is remembered of an ended task; a live one is refused.
 - States in LIST: starting, running, exited, failed, and after a launcher died itself: orphaned
   (alive, but its status cannot be had) and lost (ended, status unknown; wait-status is -1).
@@ -61,6 +62,8 @@ from collections.abc import Iterable
 from mesos_twisted.errors import MalformedError
 
 VERSION = 1
+#: The oldest launcher an agent of this package works with: its tasks outlive the agent's upgrade.
+OLDEST = 1
 #: The longest frame either side accepts, in bytes.
 MAX_FRAME = 8 << 20
 MARKER = "MESOS_TWISTED_CONTAINER"

@@ -15,7 +15,7 @@ PR_SET_NO_NEW_PRIVS = 38
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def become(f: list[bytes], fd: int, launcher: int, nonce: bytes, oom_score: int) -> None:
+def become(f: list[bytes], fd: int, launcher: int, nonce: bytes) -> None:
     """Never returns: the child becomes the task, or reports the stage at which it could not."""
     stage = 1
     try:
@@ -32,7 +32,8 @@ def become(f: list[bytes], fd: int, launcher: int, nonce: bytes, oom_score: int)
             except (OSError, ValueError):
                 continue
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        set_oom_score(oom_score)
+        # As likely a victim as any process, whatever the launcher is.
+        set_oom_score(0)
         os.setsid()
         stage = 2
         if nice:

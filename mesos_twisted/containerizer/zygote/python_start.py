@@ -13,10 +13,10 @@ from mesos_twisted.containerizer.zygote.python_tables import SPARE_FDS, Connecti
 
 
 class Starter:
-    """Forks and reaps. `oom_score` is what a task's likelihood as a victim is set back to."""
+    """Forks and reaps."""
 
-    def __init__(self, tables: Tables, oom_score: int) -> None:
-        self._tables, self._oom_score = tables, oom_score
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
 
     def _pipe(self) -> tuple[int, int]:
         ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -52,7 +52,7 @@ class Starter:
             self._tables.tell_launch(task)
             return
         if not pid:
-            become(f, write_end, self._tables.me, self._tables.journal.nonce, self._oom_score)
+            become(f, write_end, self._tables.me, self._tables.journal.nonce)
         os.close(write_end)
         self._tables.set_pid(task, pid)
         self._tables.live += 1

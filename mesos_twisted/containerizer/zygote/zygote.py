@@ -3,7 +3,8 @@
 Started by `build.command` with arguments SOCKET JOURNAL IDLE_SECONDS; it and the modules it is
 made of import the standard library only. The conversation is described in `protocol.py`. It goes
 to the background once it listens, reaps every descendant, and ends by itself when no agent is
-connected and no task lives.
+connected and no task lives. Where systemd passes it a socket it serves that one, stays in the
+foreground, and leaves the socket to start the next.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import time
@@ -38,13 +40,14 @@ _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 class Launcher:
     """The loop over connections and children."""
 
-    def __init__(self, socket_path: str, journal_path: str, idle_s: float, oom_score: int) -> None:
-        self.socket_path, self.idle_s = socket_path, idle_s
+    def __init__(self, socket_path: str, journal_path: str, idle_s: float, given: bool) -> None:
+        self.socket_path, self.idle_s, self._given = socket_path, idle_s, given
+        self._friends = {0, os.geteuid()}
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.tables = Tables(Journal(journal_path), limit if limit > 0 else 1 << 30)
         self.load()
         host = Host(self.tables)
-        self._starter, self._ender = Starter(self.tables, oom_score), Ender(self.tables, host)
+        self._starter, self._ender = Starter(self.tables), Ender(self.tables, host)
         self._usage = UsageTeller(host)
         self._requests = Requests(self.tables, self._starter, self._ender, self._usage)
         self._listening = False
@@ -134,6 +137,7 @@ class Launcher:
 
     def serve(self, listener: socket.socket, wake: socket.socket) -> None:
         tables = self.tables
+        self._friends.add(owner(listener))
         self._listen(listener, True)
         tables.epoll.register(wake, select.EPOLLIN)
         alone_since, ticked = time.monotonic(), 0.0
@@ -162,7 +166,8 @@ class Launcher:
                 alone_since = now
             elif now - alone_since >= self.idle_s:
                 tables.over = True
-        os.unlink(self.socket_path)
+        if not self._given:  # that one starts the next of us
+            os.unlink(self.socket_path)
 
     def _happened(self, fd: int, mask: int, listener: socket.socket, wake: socket.socket) -> None:
         tables = self.tables
@@ -191,7 +196,7 @@ class Launcher:
             return False
         size = struct.calcsize("3i")
         peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        if struct.unpack("3i", peer)[1] not in (0, os.geteuid()):
+        if struct.unpack("3i", peer)[1] not in self._friends:
             sock.close()
             return True
         sock.setblocking(False)
@@ -200,16 +205,43 @@ class Launcher:
         return True
 
 
-def guard_from_oom() -> int:
-    """Where that is allowed, who remembers all statuses goes last; returns the score before."""
+def guard_from_oom() -> None:
+    """Where that is allowed, who remembers all statuses goes last."""
     try:
         with open("/proc/self/oom_score_adj", "rb") as source:
             before = int(source.read())
     except OSError:
-        return 0
+        return
     if before > OOM_SCORE:
         set_oom_score(OOM_SCORE)
-    return before
+
+
+def given_socket() -> socket.socket | None:
+    """The socket that systemd listens on for us (sd_listen_fds(3)); None when it does not."""
+    pid, count = os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    if pid != str(os.getpid()) or count is None:
+        return None
+    try:
+        listener = socket.socket(fileno=3)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        listens = 0
+    if count != "1" or not listens or listener.family != socket.AF_UNIX:
+        raise SystemExit("zygote: the service manager must pass one listening Unix socket")
+    listener.set_inheritable(False)
+    listener.setblocking(False)
+    return listener
+
+
+def owner(listener: socket.socket) -> int:
+    """Whom the socket was made for, who may be another user than ours."""
+    try:
+        seen = os.lstat(listener.getsockname())
+    except (OSError, ValueError):
+        return os.geteuid()
+    return seen.st_uid if stat.S_ISSOCK(seen.st_mode) else os.geteuid()
 
 
 def is_served(socket_path: str) -> bool:
@@ -230,8 +262,9 @@ def is_served(socket_path: str) -> bool:
             return False
 
 
-def locked(socket_path: str) -> bool:
-    """This process alone may serve the socket; False: another one does."""
+def locked(socket_path: str, given: bool) -> bool:
+    """This process alone may serve the socket; False: another one does. A given socket takes
+    connections also when nobody serves."""
     lock = os.open(socket_path + ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     for _ in range(200):
         try:
@@ -239,10 +272,33 @@ def locked(socket_path: str) -> bool:
             return True
         except BlockingIOError:
             pass
-        if is_served(socket_path):
+        if not given and is_served(socket_path):
             return False
         time.sleep(0.01)  # nothing is served yet, and who holds the lock is just going
     return False
+
+
+def listen_at(socket_path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    try:
+        os.unlink(socket_path)
+    except FileNotFoundError:
+        pass
+    listener.bind(socket_path)
+    listener.listen(64)
+    return listener
+
+
+def become_background() -> None:
+    if os.fork():
+        os._exit(0)  # listening: whoever started us may connect
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for target in range(3):
+        os.dup2(null, target)
+    if null > 2:
+        os.close(null)
 
 
 def main(argv: list[str]) -> int:
@@ -254,27 +310,20 @@ def main(argv: list[str]) -> int:
         print("zygote: the socket's path is longer than 107 characters", file=sys.stderr)
         return 2
     os.umask(0o077)
-    os.closerange(3, 4096)
-    if not locked(socket_path):
-        return 0  # another one already serves this socket
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.setblocking(False)
-    try:
-        os.unlink(socket_path)
-    except FileNotFoundError:
-        pass
-    listener.bind(socket_path)
-    listener.listen(64)
-    if os.fork():
-        os._exit(0)  # listening: whoever started us may connect
-    os.setsid()
+    listener = given_socket()
+    given = listener is not None
+    os.closerange(4 if given else 3, 4096)
+    if not locked(socket_path, given):
+        if not given:
+            return 0  # another one already serves this socket
+        print(f"zygote: another launcher holds {socket_path}.lock: end its tasks, or let it be",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    if listener is None:
+        listener = listen_at(socket_path)
+        become_background()
     os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for target in range(3):
-        os.dup2(null, target)
-    if null > 2:
-        os.close(null)
-    oom_score = guard_from_oom()
+    guard_from_oom()
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # environments pass through here
     for ignored in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT):
@@ -284,6 +333,6 @@ def main(argv: list[str]) -> int:
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    launcher = Launcher(socket_path, journal_path, float(argv[3]), oom_score)
+    launcher = Launcher(socket_path, journal_path, float(argv[3]), given)
     launcher.serve(listener, wake)
     return 0

@@ -209,6 +209,21 @@ def test_bad_runtime_directories(world: World) -> None:
         world.settle(broken.connect())
 
 
+def test_a_launcher_that_is_another_units_is_not_started(world: World) -> None:
+    """Its socket is only connected to; where nothing listens, a sentence names the unit."""
+    timers = Timers(world.reactor)
+    alone = ZygoteClient(world.reactor, world.reactor, timers, world.directory / "s", (), print)
+    with pytest.raises(UnavailableError, match=r"start mesos-twisted-launcher\.socket"):
+        world.settle(alone.connect())
+    alone.close()
+    assert list((world.directory / "s").iterdir()) == []
+    world.settle(world.client(lambda *_: None).connect())
+    beside = ZygoteClient(world.reactor, world.reactor, timers, world.directory, (), print)
+    world.settle(beside.connect())
+    world.settle(beside.ping())
+    beside.close()
+
+
 def test_launch_is_one_write(world: World) -> None:
     """With POSIX isolators the request leaves in the turn of the launch."""
     suite = TestProcesses()

@@ -17,10 +17,9 @@
 #include <unistd.h>
 
 u64 launches, failures;
-static int oom_before;
 #define OOM_SCORE -900
 
-static void set_oom_score(int score) {  /* tasks are as likely a victim as the agent is */
+static void set_oom_score(int score) {
     char text[16];
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0) return;
@@ -34,8 +33,7 @@ void guard_from_oom(void) {  /* where that is allowed: who remembers all statuse
     if (fd < 0) return;
     if (read(fd, text, sizeof text - 1) < 0) *text = 0;
     close(fd);
-    oom_before = atoi(text);
-    if (oom_before > OOM_SCORE) set_oom_score(OOM_SCORE);
+    if (atoi(text) > OOM_SCORE) set_oom_score(OOM_SCORE);
 }
 static void die(int fd, int stage) {
     int word[2] = {stage, errno};
@@ -60,7 +58,7 @@ static void become(plan *p, int fd) {  /* never returns: becomes the task or rep
     for (int i = 1; i < NSIG; i++) if (i != SIGKILL && i != SIGSTOP) sigaction(i, &dfl, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    set_oom_score(oom_before);
+    set_oom_score(0);  /* a task is as likely a victim as any process, whatever the launcher is */
     if (setsid() < 0) die(fd, T_SETSID);
     if (*p->nice && setpriority(PRIO_PROCESS, 0, atoi(p->nice))) die(fd, T_NICE);
     for (s = p->rlimits; *s; s = *end ? end + 1 : end) {

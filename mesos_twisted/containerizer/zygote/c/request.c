@@ -51,7 +51,7 @@ void request(conn *c, char **f, size_t n) {
         flush_journal();
         answer(c, "BYE|%llu", seq);
         send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL);
-        unlink(socket_path);
+        leave();
         exit(0);
     }
     if (!good_id(id)) { answer(c, "REFUSED|%llu|the request is unknown, or its container id is not valid", seq); return; }

@@ -84,7 +84,7 @@ int welcome(int lfd) {  /* 0: no descriptor is left, so that the next must wait 
     int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
     if (fd >= fd_limit - SPARE_FDS) { close(fd); return 0; }
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) || (who.uid != 0 && who.uid != geteuid())) { close(fd); return 1; }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) || (who.uid != 0 && who.uid != geteuid() && who.uid != socket_owner)) { close(fd); return 1; }
     conn *c = need(calloc(1, sizeof *c));
     *c = (conn){.kind = K_CONN, .fd = fd, .no = next_conn++, .next = conns};
     conns = c;

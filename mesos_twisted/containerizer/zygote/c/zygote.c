@@ -26,8 +26,11 @@
 const char *STATE[] = {"starting", "running", "exited", "failed", "orphaned", "lost"};
 const char *STAGE[] = {"fork", "setsid", "nice", "rlimit", "setgroups", "setgid", "setuid",
                        "no_new_privs", "chdir", "stdin", "stdout", "stderr", "exec"};
-int ep, fd_limit, fd_freed;
+int ep, fd_limit, fd_freed, given;
 pid_t self;
+uid_t socket_owner;
+
+void leave(void) { if (!given) unlink(socket_path); }  /* a given socket starts the next of us */
 
 void drop_fd(int fd) {  /* a child that has not exec'ed yet keeps it open: epoll must be told */
     epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
@@ -59,14 +62,14 @@ static int is_served(const char *path) {
     close(fd);
     return served;
 }
-static int lock_of(const char *path) {  /* -1: another one already serves this socket */
+static int lock_of(const char *path, int given) {  /* -1: another one already serves this socket */
     char lock[PATH_MAX];
     snprintf(lock, sizeof lock, "%s.lock", path);
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) stop(lock);
     for (int i = 0; i < 200; i++) {
         if (!flock(fd, LOCK_EX | LOCK_NB)) return fd;
-        if (is_served(path)) return -1;
+        if (!given && is_served(path)) return -1;  /* a given socket takes connections for nobody */
         usleep(10000);
     }
     return -1;
@@ -79,16 +82,37 @@ static int listen_at(const char *path) {
     if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 64)) stop(path);
     return fd;
 }
+/* The socket that systemd listens on for us (sd_listen_fds(3)), or -1. Its owner, who may be another
+   user than ours, is whom it was made for. */
+static int given_socket(void) {
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    if (!pid || !count || atol(pid) != getpid()) return -1;
+    struct sockaddr_un addr = {0};
+    struct stat st;
+    socklen_t len = sizeof addr - 1, size = sizeof (int);
+    int listens = 0;
+    if (atoi(count) != 1 || getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) || !listens
+        || getsockname(3, (struct sockaddr *)&addr, &len) || addr.sun_family != AF_UNIX) {
+        fputs("zygote: the service manager must pass one listening Unix socket\n", stderr);
+        exit(1);
+    }
+    if (*addr.sun_path && !lstat(addr.sun_path, &st) && S_ISSOCK(st.st_mode)) socket_owner = st.st_uid;
+    fcntl(3, F_SETFD, FD_CLOEXEC);
+    fcntl(3, F_SETFL, O_NONBLOCK);
+    return 3;
+}
 static void become_background(void) {
     pid_t pid = fork();
     if (pid < 0) stop("fork");
     if (pid) _exit(0);  /* listening: whoever started us may connect */
     setsid();
-    self = getpid();
-    if (chdir("/")) stop("/");
     int null = open("/dev/null", O_RDWR);
     for (int i = 0; i < 3; i++) dup2(null, i);
     if (null > 2) close(null);
+}
+static void settle_in(void) {
+    self = getpid();
+    if (chdir("/")) stop("/");
     guard_from_oom();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  /* environments pass through here: no core, no ptrace */
@@ -113,16 +137,27 @@ int main(int argc, char **argv) {
     if (strlen(argv[1]) >= sizeof ((struct sockaddr_un *)0)->sun_path) { fputs("zygote: the socket's path is longer than 107 characters\n", stderr); return 2; }
     socket_path = argv[1];
     umask(077);
+    socket_owner = geteuid();
+    int lfd = given_socket();
+    given = lfd >= 0;
+    for (const char **v = (const char *[]){"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", NULL}; *v; v++) unsetenv(*v);
 #ifdef SYS_close_range
-    syscall(SYS_close_range, 3, ~0u, 0);
+    syscall(SYS_close_range, given ? 4 : 3, ~0u, 0);
 #endif
     struct rlimit files = {.rlim_cur = 1024};
     getrlimit(RLIMIT_NOFILE, &files);
     fd_limit = files.rlim_cur < INT_MAX ? (int)files.rlim_cur : INT_MAX;
-    if (lock_of(argv[1]) < 0) return 0;
+    if (lock_of(argv[1], given) < 0) {
+        if (!given) return 0;
+        fprintf(stderr, "zygote: another launcher holds %s.lock: end its tasks, or let it be\n", argv[1]);
+        return 1;
+    }
     make_tables();
-    int lfd = listen_at(argv[1]);
-    become_background();
+    if (!given) {
+        lfd = listen_at(argv[1]);
+        become_background();
+    }
+    settle_in();
     int sfd = child_signals(), lk = K_LISTEN, sk = K_SIGNAL, listening = 1;
     struct epoll_event got[256];
     ep = epoll_create1(EPOLL_CLOEXEC);
@@ -162,6 +197,6 @@ int main(int argc, char **argv) {
         if (!listening && fd_freed) listening = !watch(lfd, &lk);
         for (task *t; (t = garbage); free(t)) garbage = t->garbage;
         if (conns || nlive || ndestroying) alone_since = now;
-        else if (now - alone_since >= idle_ms) { unlink(argv[1]); return 0; }
+        else if (now - alone_since >= idle_ms) { leave(); return 0; }
     }
 }

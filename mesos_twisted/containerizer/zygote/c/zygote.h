@@ -39,8 +39,10 @@ typedef struct { char *id, *file, *cwd, *out, *err, *uid, *gid, *groups, *umask,
 extern const char *STATE[], *STAGE[];
 
 /* zygote.c */
-extern int ep, fd_limit, fd_freed;
+extern int ep, fd_limit, fd_freed, given;  /* given: the service manager listens for us */
 extern pid_t self;
+extern uid_t socket_owner;                 /* who may speak to us, beside root and our own user */
+void leave(void);
 void drop_fd(int fd);
 u64 now_us(void);
 

@@ -236,10 +236,9 @@ def turns(launcher: Launcher) -> int:
     return int(stats[stats.index("turns") + 1])
 
 
-def test_tasks_are_as_likely_victims_as_before(launcher: Launcher) -> None:
+def test_tasks_are_as_likely_victims_as_any_process(launcher: Launcher) -> None:
     """Short memory ends tasks before the launcher, which alone knows how they ended."""
-    said = launcher.output("a", "cat", "/proc/self/oom_score_adj")
-    assert said == Path("/proc/self/oom_score_adj").read_text()
+    assert launcher.output("a", "cat", "/proc/self/oom_score_adj") == "0\n"
     lowered = subprocess.run(["/bin/sh", "-c", "echo -900 > /proc/self/oom_score_adj"], stderr=-3)
     if lowered.returncode == 0:  # only who may do so sees the launcher do it
         assert int(Path(f"/proc/{launcher.pid}/oom_score_adj").read_text()) <= -900
