@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mesos_twisted.master.core import effects, events
@@ -249,14 +251,19 @@ def test_an_agent_that_is_being_drained_cannot_be_reactivated(durable: bool) -> 
     assert world.do(events.AgentReactivationAsked(S0, "op", world.now)) == []
 
 
-def test_a_disconnected_agent_is_reactivated_when_it_is_back() -> None:
-    """There is nobody to be told, and nothing breaks."""
-    world, framework, agent = stage("t")
-    deactivated(world)
+@pytest.mark.parametrize("wish", [drained, deactivated])
+def test_a_disconnected_agent_is_reactivated_when_it_is_back(
+    wish: Callable[[World], list[Effect]],
+) -> None:
+    """There is nobody to be told, and nothing breaks; an agent that still drains hears of it then."""
+    world, framework, agent = stage()
+    wish(world)
+    world.durable()
     world.do(events.AgentLinkClosed(link_of(agent), world.now))
     assert sent_to_agents(reactivated(world)) == []
     assert not agent.deactivated and not agent.active and world.offers(framework) == []
-    world.reregister("M-S0", frameworks=(framework.info,), tasks=(report("t"),))
+    made = world.reregister("M-S0", drains=True, draining=wish is drained)
+    assert drains_in(made) == ([None] if wish is drained else [])
     assert agent.active and world.offers(framework) != []
 
 
