@@ -255,7 +255,7 @@ def test_an_agent_that_is_being_drained_cannot_be_reactivated(durable: bool) -> 
 def test_a_disconnected_agent_is_reactivated_when_it_is_back(
     wish: Callable[[World], list[Effect]],
 ) -> None:
-    """There is nobody to be told, and nothing breaks; an agent that still drains hears of it then."""
+    """Nobody is there to be told, and nothing breaks; one that still drains hears of it then."""
     world, framework, agent = stage()
     wish(world)
     world.durable()
