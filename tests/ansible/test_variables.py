@@ -23,7 +23,16 @@ OTHERWISE = {
         *("tls_cert_file", "tls_ca_file", "tls_crl_file"),
     },
     "agent": {
-        *("master", "zk_tls", "work_dir", "runtime_dir", "ip", "port", "hostname"),
+        *(
+            "master",
+            "zk_tls",
+            "work_dir",
+            "runtime_dir",
+            "launcher_start",
+            "ip",
+            "port",
+            "hostname",
+        ),
         *("tls_cert_file", "tls_ca_file", "tls_crl_file"),
     },
     "connector": {"master", "zk_tls", "tls_cert_file", "tls_ca_file", "tls_crl_file"},
@@ -35,7 +44,7 @@ OWN = {
         *("health_host", "health_retries", "health_delay_s"),
     },
     "agent": {
-        *("config", "limit_nofile", "memory_max", "service_manage", "launcher_start"),
+        *("config", "limit_nofile", "memory_max", "service_manage"),
         *("tasks_limit_nofile", "rolling_batch", "ended_states"),
         *("health_host", "health_retries", "health_delay_s"),
     },
