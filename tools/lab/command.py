@@ -14,6 +14,7 @@ from tools.lab.errors import LabError
 from tools.lab.machines import (
     Machines,
     cluster_addresses,
+    dotfile,
     machines,
     provider,
     vagrant,
@@ -177,7 +178,7 @@ def _nodes(arguments: argparse.Namespace) -> None:
 
 def _inventory_of(lab: Lab) -> dict[str, object]:
     key = host.CACHE / "ssh" / "id_ed25519"
-    pki = containers.state_of(lab) / "pki"
+    pki = (dotfile(lab.name) if provider(lab.name) else containers.state_of(lab)) / "pki"
     return texts.inventory(lab, key, containers.known_hosts(lab), pki)
 
 
