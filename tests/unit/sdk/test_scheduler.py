@@ -260,8 +260,8 @@ def test_launch_carries_the_tasks_in_the_offers_role() -> None:
 
 
 def test_an_answer_without_an_agent_leaves_the_agent_known() -> None:
-    """The master names no agent of a task it knows nothing of. Asked of the agent where the task was
-    to run, its answer is an end; asked of none it is TASK_UNKNOWN for ever."""
+    """The master names no agent of a task it knows nothing of. Asked of the agent where the task
+    was to run, its answer is an end; asked of none it is TASK_UNKNOWN for ever."""
     one = bench()
     one.subscribed()
     one.driver.session.launched({"t": "a"})
