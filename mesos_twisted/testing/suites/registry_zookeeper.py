@@ -111,7 +111,7 @@ class ZooKeeperRegistrySuite(EnsembleSuite, RegistrySuite):
         self.wait(registry.apply([lead, StoreWeights(weights), AdmitAgent(agent("a"))]))
         records = self.records()
         saved = raw.decode(raw.encode(self.wait(records.read())))
-        future = ("drains", "a", b"soon")
+        future = ("tomorrows", "a", b"soon")
         saved = raw.Raw(saved.schema, saved.version, (*saved.records, future))
         self.wait(registry.apply([AdmitAgent(large(f"l{i}", 30_000)) for i in range(20)]))
         self.wait(records.replace(saved))
