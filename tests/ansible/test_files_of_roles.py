@@ -7,6 +7,8 @@ import hashlib
 import importlib.util
 import os
 import socket
+import subprocess
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -207,3 +209,41 @@ class TestCertsCheck:
     ) -> None:
         monkeypatch.setattr(self.check, "say", lambda *args, **fields: None)
         assert self.check.main(1, [str(tmp_path / "none.pem")]) == 1
+
+
+class TestGuardRoot:
+    guard = script("zookeeper", "guard_root")
+
+    def test_a_list_is_read_as_it_was_written(self) -> None:
+        acl = [(31, "x509", "CN=master master-m1"), (1, "world", "anyone")]
+        # A Stat follows it in the answer.
+        assert self.guard.decode(self.guard.encode(acl) + bytes(68)) == acl
+
+    def test_it_is_written_as_zookeeper_reads_it(self) -> None:
+        assert self.guard.encode([(1, "world", "me")]) == (
+            b"\0\0\0\1" + b"\0\0\0\1" + b"\0\0\0\5world" + b"\0\0\0\2me"
+        )
+
+
+class TestDue:
+    due = script("zookeeper", "due")
+
+    def start(self, monkeypatch: pytest.MonkeyPatch, pid: int, ago_s: float) -> None:
+        since = int((time.monotonic() - ago_s) * 1e6)
+        said = f"MainPID={pid}\nExecMainStartTimestampMonotonic={since}\n"
+        done = subprocess.CompletedProcess([], 0, said)
+        monkeypatch.setattr(self.due.subprocess, "run", lambda *args, **options: done)
+
+    def test_a_unit_that_does_not_run_is_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.start(monkeypatch, 0, 0)
+        assert self.due.main("a.service", []) == "stopped"
+
+    def test_a_file_newer_than_the_process_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "zoo.cfg").touch()
+        files = [str(tmp_path / "zoo.cfg"), str(tmp_path / "none")]
+        self.start(monkeypatch, 1, 3600)
+        assert self.due.main("a.service", files) == f"it is older than {files[0]}"
+        self.start(monkeypatch, 1, -3600)
+        assert self.due.main("a.service", files) == ""
