@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -48,10 +49,10 @@ def script(kind: str, sleep_s: float, truth: Path) -> str:
 
 
 class Ledger:
-    """The file; what was in it when opened is in `records`."""
+    """The file. Of an hour it is large: what was in it is read, and not kept."""
 
     def __init__(self, path: Path) -> None:
-        self.records = read(path)
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, **record: Any) -> None:
@@ -62,10 +63,16 @@ class Ledger:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Every whole record of a ledger."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    return [json.loads(line) for line in lines[:-1]]
+    return list(replay(path))
+
+
+def replay(path: Path) -> Iterator[dict[str, Any]]:
+    """The same, one at a time."""
+    if path.exists():
+        with open(path, "rb") as ledger:
+            for line in ledger:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
 
 
 class Chaotic(Scheduler):
@@ -79,7 +86,7 @@ class Chaotic(Scheduler):
         #: Tasks not known to have ended: agent, kind, when launched.
         self.live: dict[str, tuple[str, str, float]] = {}
         self.running: set[str] = set()
-        for record in ledger.records:
+        for record in replay(ledger.path):
             self._replay(record)
 
     def _replay(self, record: dict[str, Any]) -> None:
