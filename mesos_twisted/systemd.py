@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from twisted.logger import Logger
 
@@ -60,12 +61,20 @@ class Notifier:
             _log.warn("systemd was not told {text}: {error}", text=text, error=str(error))
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the service does or waits for, in a line; `stuck` when it cannot go on by itself."""
+
+    status: str
+    stuck: bool = False
+
+
 class LoopWatch:
     """Measures how late timers come, and pings the watchdog while that is bearable.
 
     `beat_s` is the time between looks; `observed` is told the seconds by which each came late. A
-    loop later than `max_lag_s` gets no ping: systemd then restarts a service that no longer serves
-    anybody.
+    loop later than `max_lag_s`, or a service that `standing` calls stuck, gets no ping: systemd
+    then restarts a service that no longer serves anybody. Each new status is told.
     """
 
     def __init__(
@@ -75,12 +84,15 @@ class LoopWatch:
         max_lag_s: float,
         beat_s: float = 1.0,
         observed: Callable[[float], object] | None = None,
+        standing: Callable[[], Standing] | None = None,
     ) -> None:
         self._timers = timers
         self._notifier = notifier
         self._max_lag_s = max_lag_s
         self._beat_s = beat_s
         self._observed = observed
+        self._standing = standing
+        self._stands = Standing("")
         self._pinged = timers.seconds()
         self._due = self._pinged + beat_s
         self.lag_s = 0.0
@@ -99,6 +111,8 @@ class LoopWatch:
             self._due = now + self._beat_s
         if self._observed is not None:
             self._observed(self.lag_s)
+        if self._standing is not None:
+            self._tell(self._standing())
         watchdog_s = self._notifier.watchdog_s
         if watchdog_s is None:
             return
@@ -106,6 +120,13 @@ class LoopWatch:
             _log.error("The event loop was {lag:.1f} s late; no watchdog ping", lag=self.lag_s)
             self._pinged = now
             return
-        if now - self._pinged + self._beat_s >= watchdog_s / 2:
+        if now - self._pinged + self._beat_s >= watchdog_s / 2 and not self._stands.stuck:
             self._pinged = now
             self._notifier.ping()
+
+    def _tell(self, stands: Standing) -> None:
+        if stands.stuck and not self._stands.stuck:
+            _log.error("{status}; no watchdog ping", status=stands.status)
+        if stands.status != self._stands.status:
+            self._notifier.status(stands.status)
+        self._stands = stands

@@ -76,7 +76,12 @@ class AgentProcess:
         # Here, not before: the reactor has set its own handlers by now.
         signal.signal(signal.SIGHUP, self._asked(self._reload))
         signal.signal(signal.SIGUSR1, self._asked(self._service.shut_down))
-        self._watch = LoopWatch(self._timers, self._notifier, self._config.max_loop_lag)
+        self._watch = LoopWatch(
+            self._timers,
+            self._notifier,
+            self._config.max_loop_lag,
+            standing=self._service.standing,
+        )
         Deferred.fromCoroutine(self._service.start()).addCallbacks(self._started, self._not_started)
 
     def _asked(self, what: Any) -> Any:
@@ -89,7 +94,7 @@ class AgentProcess:
         # What recovery made lives as long as the process: never look at it again.
         gc.collect()
         gc.freeze()
-        self._notifier.ready("serving")
+        self._notifier.ready(self._service.standing().status)
         _log.info("Agent listening on {ip}:{port}", ip=self._config.ip, port=self._service.port)
 
     def _not_started(self, failure: Failure) -> None:
@@ -115,7 +120,8 @@ class AgentProcess:
     def _reload(self) -> None:
         self._notifier.reloading(time.monotonic())
         problem = self._service.reload()
-        self._notifier.ready("serving" if problem is None else problem.sentence)
+        status = self._service.standing().status
+        self._notifier.ready(status if problem is None else problem.sentence)
 
     def _set_level(self, level: int, seconds: float) -> None:
         if self._level_back is not None:

@@ -134,6 +134,11 @@ class ZygoteConnection:
         self.pid = 0
 
     # -- connection
+    @property
+    def connected(self) -> bool:
+        """A launcher answers."""
+        return self._wire is not None and self._connecting is None
+
     def connect(self) -> Deferred[None]:
         """Fires once a launcher answers, started when there was none; `UnavailableError` else."""
         if self._wire is not None and self._connecting is None:

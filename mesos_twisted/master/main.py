@@ -75,7 +75,12 @@ class _Process:
         metrics = self._service.metrics
         lag, pause = (metrics.timing(f"master/{n}_ms") for n in ("event_loop_lag", "gc_pause"))
         self._watch = LoopWatch(
-            self._timers, self._notifier, config.max_loop_lag, LAG_EVERY_S, lag.record
+            self._timers,
+            self._notifier,
+            config.max_loop_lag,
+            LAG_EVERY_S,
+            lag.record,
+            self._service.standing,
         )
         metrics.gauge("master/event_loop_lag_secs", lambda: self._watch.lag_s)
         self._collector = Collector(time.perf_counter, pause.record)
@@ -100,6 +105,8 @@ class _Process:
             report = _log.error if exit_code else _log.info
             report("Stopping: {sentence}", sentence=sentence)
         self._notifier.stopping()
+        # Who cannot end is not kept alive either.
+        self._watch.stop()
         # Not from within the event that asked for it.
         self._timers.after(0, self._stop_service)
 
@@ -117,7 +124,7 @@ class _Process:
         if not self._frozen:
             self._frozen = True
             self._collector.settle()
-        self._notifier.ready("Serving")
+        self._notifier.ready(self._service.standing().status)
 
     def _stop_service(self) -> None:
         stopped = self._service.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 
 from mesos_twisted.clock import Timers
-from mesos_twisted.systemd import LoopWatch, Notifier
+from mesos_twisted.systemd import LoopWatch, Notifier, Standing
 
 
 def listen(path: Path) -> socket.socket:
@@ -69,3 +69,21 @@ def test_a_loop_that_stays_late_is_seen_as_late() -> None:
     clock.pump([0.75, 1.0])
     assert told[3:] == [0.0, 0.0]
     watch.stop()
+
+
+def test_who_is_stuck_is_not_pinged_for(tmp_path: Path) -> None:
+    """Each new status is told once; the ping stops with the first that is stuck, and returns."""
+    with listen(tmp_path / "n") as listener:
+        clock = Clock()
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "4000000"})
+        stands = [Standing("serving")]
+        watch = LoopWatch(Timers(clock), notifier, 5.0, standing=lambda: stands[0])
+        clock.advance(1.0)
+        assert heard(listener) == [b"STATUS=serving", b"WATCHDOG=1"]
+        stands[0] = Standing("waiting for the disk", stuck=True)
+        clock.pump([1.0] * 20)
+        assert heard(listener) == [b"STATUS=waiting for the disk"]
+        stands[0] = Standing("serving")
+        clock.advance(1.0)
+        assert heard(listener) == [b"STATUS=serving", b"WATCHDOG=1"]
+        watch.stop()

@@ -24,7 +24,7 @@ from mesos_twisted.agent.core.decide import decide
 from mesos_twisted.agent.core.environment import TOKEN_MARKER
 from mesos_twisted.agent.core.events import Recovered, ShutdownAsked
 from mesos_twisted.agent.core.recovery import refusal
-from mesos_twisted.agent.core.state import new_state
+from mesos_twisted.agent.core.state import AgentState, new_state
 from mesos_twisted.agent.net import flag_values, recovery, setup
 from mesos_twisted.agent.net.agent_metrics import AgentGauges
 from mesos_twisted.agent.net.checkpoint import CheckpointStore
@@ -45,6 +45,7 @@ from mesos_twisted.agent.net.operator_api import AgentPages, Guard, canonical
 from mesos_twisted.agent.net.operator_v1 import OperatorCalls
 from mesos_twisted.agent.net.rotation import Limits
 from mesos_twisted.agent.net.sandbox_paths import SandboxPaths
+from mesos_twisted.agent.net.standing import standing
 from mesos_twisted.agent.net.usage_cache import UsageCache
 from mesos_twisted.agent.views.facts import Facts
 from mesos_twisted.build_stamp import build_stamp
@@ -60,6 +61,7 @@ from mesos_twisted.metrics.system import host_gauges
 from mesos_twisted.protocol.ids import ConnectionId, ContainerId
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
+from mesos_twisted.systemd import Standing
 from mesos_twisted.transport.batch import FlushBatch
 from mesos_twisted.transport.http1_server import HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
@@ -127,6 +129,12 @@ class AgentService:
     def port(self) -> int:
         """The TLS port listened on."""
         return self._listeners[0].port_number if self._listeners else 0
+
+    def standing(self) -> Standing:
+        """What this agent does or waits for."""
+        state: AgentState | None = getattr(self, "state", None)
+        phase, master = (None, "") if state is None else (state.phase, state.master_hostname)
+        return standing(phase, self._launcher.connected, master)
 
     async def start(self) -> None:
         """Recover, listen, look for the master. Raises MesosError when that is impossible."""

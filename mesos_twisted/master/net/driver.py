@@ -116,6 +116,8 @@ class MasterDriver:
         self.registry_operations = 0
         #: Registry operations asked for and made durable so far; they are applied in order.
         self._asked_operations = self._applied_operations = 0
+        #: When each write that is not done was asked for.
+        self._began: deque[float] = deque()
         self._unsettled: deque[tuple[int, Deferred[None]]] = deque()
         self._perform: dict[type[Any], Callable[[Any], None]] = {
             fx.SendEvent: self._send_event,
@@ -186,6 +188,7 @@ class MasterDriver:
 
     def _apply(self, effect: fx.ApplyRegistry) -> None:
         began = self._timers.seconds()
+        self._began.append(began)
         self.registry_operations += 1
         self._asked_operations += 1
         done = self.ports.registry.apply([effect.operation])
@@ -199,6 +202,7 @@ class MasterDriver:
 
     def _applied(self, version: int, number: int, began: float, late: Timer) -> None:
         late.cancel()
+        self._began.popleft()
         self.registry_operations -= 1
         timing = self.ports.metrics.timing("registrar/state_store_ms")
         timing.record(self._timers.seconds() - began)
@@ -206,6 +210,11 @@ class MasterDriver:
         self._applied_operations += 1
         while self._unsettled and self._unsettled[0][0] <= self._applied_operations:
             self._unsettled.popleft()[1].callback(None)
+
+    @property
+    def write_s(self) -> float:
+        """How long the oldest registry write that is not done takes already; 0 when all are."""
+        return self._timers.seconds() - self._began[0] if self._began else 0.0
 
     def settled(self) -> Deferred[None]:
         """Fires when every registry write asked for until now holds and has had its effects."""

@@ -31,6 +31,7 @@ from mesos_twisted.master.net.gate import Gate, Leadership
 from mesos_twisted.master.net.operator_api import OperatorApi
 from mesos_twisted.master.net.scheduler_api import SchedulerApi
 from mesos_twisted.master.net.scheduler_streams import SchedulerStreams
+from mesos_twisted.master.net.standing import standing
 from mesos_twisted.master.net.subscriptions import Subscriptions
 from mesos_twisted.master.net.upkeep import Upkeep
 from mesos_twisted.master.net.v0_pages import V0Pages
@@ -49,6 +50,7 @@ from mesos_twisted.registry.zookeeper import ZooKeeperRegistry
 from mesos_twisted.security.core.actions import Action
 from mesos_twisted.security.core.authorizer import NOTHING
 from mesos_twisted.security.net.tls import ContextSource
+from mesos_twisted.systemd import Standing
 from mesos_twisted.transport.http1 import HttpLimits, HttpServer
 from mesos_twisted.transport.listen import Listener, listen_tls, stop_gracefully
 from mesos_twisted.transport.tls_factory import HTTP, TlsLimits
@@ -221,7 +223,8 @@ class MasterService:
         self._ready: Callable[[], None] = lambda: None
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Listen and contend; `ready()` is called once calls are served here or redirected.
+        """Listen and contend; `ready()` is called once calls are served here, after recovery, or
+        redirected to who leads.
 
         Raises UnavailableError when the port is taken.
         """
@@ -249,6 +252,12 @@ class MasterService:
         if isinstance(self.registry, ZooKeeperRegistry):
             self.registry.lost = self._deposed
         self._elector.start(self.state.info, self._led)
+
+    def standing(self) -> Standing:
+        """What this master does or waits for."""
+        led, driver = self.leadership, self.driver
+        limit_s = self.config.registry_store_timeout
+        return standing(led.leader, led.is_us, self.state.leading, driver.write_s, limit_s)
 
     def reload(self) -> bool:
         """New certificates for new connections, and connections of revoked ones are cut.
@@ -302,7 +311,7 @@ class MasterService:
             loading.addBoth(self._fetched, late)
             loading.addCallbacks(self._recovered, self._not_recovered, callbackArgs=(began,))
             loading.addErrback(self._not_recovered)
-        elif not is_us:
+        elif leader is not None:
             self._ready()
 
     def _deposed(self, why: str) -> None:

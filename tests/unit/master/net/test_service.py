@@ -115,6 +115,20 @@ class Waiting(MemoryRegistry):
         return self.loading
 
 
+def test_a_master_is_not_ready_before_somebody_leads(make: Make) -> None:
+    """To be elected or to see that nobody is makes nobody's calls served."""
+    elector, registry = Follower(), Waiting()
+    world = make(elector=elector, registry=registry)
+    elector.changed(None, False)
+    assert world.ready == 0
+    assert world.service.standing().status == "Waiting for the election of a leader"
+    elector.changed(world.service.state.info, True)
+    assert world.ready == 0
+    assert world.service.standing().status == "Elected: reading the registry"
+    registry.loading.callback(Snapshot())
+    assert world.ready == 1 and world.service.standing().status == "Leading"
+
+
 def test_nothing_is_served_before_recovery(make: Make) -> None:
     """A leader that has not read its registry answers 503."""
     registry = Waiting()
