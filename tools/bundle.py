@@ -22,8 +22,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import bundle_audit
 import bundle_debs
-import bundle_papers
+import bundle_sbom
 import bundle_wheels
 from bundle_wheels import BundleError
 
@@ -96,15 +97,15 @@ def make(arguments: argparse.Namespace) -> int:
             shutil.copyfile(ROOT / "tools" / "bundle_install_debs.sh", work / "install-debs.sh")
             (work / "install-debs.sh").chmod(0o755)
         if arguments.no_audit:
-            audit = bundle_papers.not_audited("--no-audit was given", arguments.audit_service)
+            audit = bundle_audit.not_audited("--no-audit was given", arguments.audit_service)
         else:
-            audit = bundle_papers.audit(requirements, arguments.audit_service)
-        bundle_papers.write_json(work / "audit.json", audit)
-        bundle_papers.sbom(work, wheels, debs, version, moment(source))
+            audit = bundle_audit.audit(requirements, arguments.audit_service)
+        bundle_audit.write_json(work / "audit.json", audit)
+        bundle_sbom.write(work, wheels, debs, version, moment(source))
         manifest = write_manifest(work)
         replace(work, out)
     tell(out, version, pythons, launcher, audit, manifest)
-    return 3 if arguments.strict and not bundle_papers.is_clean(audit) else 0
+    return 3 if arguments.strict and not bundle_audit.is_clean(audit) else 0
 
 
 def moment(source: Path) -> int:

@@ -15,7 +15,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle_papers import Deb
 from bundle_wheels import BundleError
 
 MIRROR = "http://deb.debian.org"
@@ -36,6 +35,15 @@ Section: java
 Description: Java runtime without windows and sound, for servers
  Debian's zookeeper depends on default-jre and runs without it.
 """
+
+
+@dataclass(frozen=True)
+class Deb:
+    """One Debian package of the bundle."""
+
+    name: str
+    version: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def zookeeper(target: Path, cache: Path, offline: bool) -> list[Deb]:
 
 def parse_plan(text: str) -> list[tuple[str, str, str]]:
     """(name, version, architecture) of each package that `apt-get -s` would install."""
-    found = re.findall(r"(?m)^Inst (\S+) \((\S+) .*\[(\w+)\]\)", text)
+    found = re.findall(r"(?m)^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", text)
     return sorted((name.partition(":")[0], version, machine) for name, version, machine in found)
 
 
