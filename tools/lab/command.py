@@ -259,6 +259,10 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     try:
         arguments.deed(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has read enough; the interpreter's own last flush would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
