@@ -5,16 +5,18 @@ set -eu
 cd "$(dirname "$0")/../.."
 LAB_GOLDEN=no LAB_MEMORY=512
 export LAB_GOLDEN LAB_MEMORY
-one="trial-$$" two="second-$$"
+one="t$$a" two="t$$b"
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 step() { echo "-- $*"; }
 lab() { name=$1; shift; ./lab --name "$name" "$@" </dev/null; }
 reaches() { lab "$1" ssh "$2" "ping -q -c 2 -i 0.2 -W 1 $3" >/dev/null; }
 remains() {
-    { ip -o link; nft list tables; ls /var/lib/mesos-twisted-lab 2>/dev/null; cat /proc/mounts
-      cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' '; } | grep -e "$1-[a-z]" -e "mesos-twisted-lab/$1" \
-        -e "mesos_lab_$(echo "$1" | tr - _)" || true
+    ip -o link | grep -e " $1-" || true
+    nft list tables | grep -e "mesos_lab_$1" || true
+    ls -d "/var/lib/mesos-twisted-lab/$1" 2>/dev/null || true
+    grep -e "mesos-twisted-lab/$1/" /proc/mounts || true
+    pgrep -a -f "^.lxc monitor. /var/lib/mesos-twisted-lab/$1/" || true
 }
 trap 'lab "$one" destroy; lab "$two" destroy' EXIT
 
