@@ -58,6 +58,7 @@ STEPS = (
     speaks("clients of others", "tools/clients.sh"),
     speaks("browser", "tools/browser.sh"),
     speaks("zookeeper", "tools/zookeeper.sh"),
+    speaks("appliance", "tools/appliance.sh"),
     # Whole files to each process, in tests/conftest.py's order: no long one is left for the end.
     speaks("tests", *PYTEST, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),
     computes("simulator", str(BIN / "mesos-twisted"), "simulate", "--seeds", "500"),

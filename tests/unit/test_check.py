@@ -84,7 +84,7 @@ def test_every_step_of_before_is_a_step(check: ModuleType) -> None:
     }
     # What the tests need is installed before they run.
     speaks = [step.name for step in check.STEPS if step.lane == "speaks"]
-    assert speaks == ["clients of others", "browser", "zookeeper", "tests"]
+    assert speaks == ["clients of others", "browser", "zookeeper", "appliance", "tests"]
 
 
 def test_main_exits_with_1_and_names_what_failed(
