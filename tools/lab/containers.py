@@ -21,6 +21,7 @@ from tools.lab.plan import Lab, Node, plan
 
 VAGRANT_LXC_PATH = Path("/var/lib/lxc")
 BOOT_S = 120
+LEAST_WATCHES = 1024
 LXCFS = Path("/var/lib/lxcfs")
 
 
@@ -60,6 +61,7 @@ def prepare(lab: Lab) -> None:
     root = _root(lab)
     with host.locked("host"):
         network.up(lab)
+        _allow_watches()
         _serve_lxcfs()
         record(lab, root)
         for node in lab.nodes:
@@ -239,6 +241,13 @@ def forget(lab: Lab, node: Node) -> None:
     left = [other for other in lab.nodes if node_state(lab, other).is_dir()]
     if not left:
         destroy(lab)
+
+
+def _allow_watches() -> None:
+    """Each systemd holds several inotify instances, all of them root's: 128 are soon used up."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    if int(limit.read_text()) < LEAST_WATCHES:
+        limit.write_text(f"{LEAST_WATCHES}\n")
 
 
 def _serve_lxcfs() -> None:
