@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 
 from twisted.internet import reactor
 from twisted.internet.defer import inlineCallbacks
@@ -61,11 +62,17 @@ class GateTests(TestCase):
         assert f"does not serve user {os.geteuid()}".encode() in got
         self.flushLoggedErrors()
 
+    def directory(self):
+        """One below the system's, as trial's own would be left in the working directory."""
+        made = tempfile.TemporaryDirectory()
+        self.addCleanup(made.cleanup)
+        return made.name
+
     @inlineCallbacks
     def test_unix_sockets_tell_their_peer(self):
-        path = self.mktemp()
+        path = f"{self.directory()}/ours"
         self.listen({os.geteuid()}, path)
         assert (yield deferToThread(ask, socket.AF_UNIX, path)).startswith(b"HTTP/1.1 200")
-        path = self.mktemp()
+        path = f"{self.directory()}/others"
         self.listen({os.geteuid() + 4711}, path)
         assert (yield deferToThread(ask, socket.AF_UNIX, path)).startswith(b"HTTP/1.1 403")
