@@ -15,9 +15,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from apt_sources import node_sources, of_host
 from bundle_wheels import BundleError
 
-MIRROR = "http://deb.debian.org"
+#: The release whose packages they are: Debian 12.
+RELEASE = "bookworm"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: netty carries ZooKeeper's TLS and is only suggested.
 WANTED = ("zookeeper", "default-jre-headless", "libnetty-java")
@@ -193,12 +195,13 @@ def _own_stanza(path: Path) -> str:
 
 
 def _sources() -> str:
-    parts = [("debian", "bookworm bookworm-updates"), ("debian-security", "bookworm-security")]
-    return "\n".join(
-        f"Types: deb\nURIs: {MIRROR}/{path}\nSuites: {suites}\nComponents: main\n"
-        f"Signed-By: {KEYRING}\n"
-        for path, suites in parts
-    )
+    try:
+        found = node_sources(of_host(), RELEASE)
+    except LookupError as error:
+        raise BundleError(f"--debs makes packages for Debian 12. {error}") from None
+    stanzas = found.strip().split("\n\n")
+    key = f"\nSigned-By: {KEYRING}"
+    return "\n\n".join(s if "\nSigned-By: " in s else s + key for s in stanzas) + "\n"
 
 
 def _architecture() -> str:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from tools.apt_sources import node_sources, of_host
 from tools.lab import host
 from tools.lab.errors import LabError
-from tools.lab.sources import node_sources
 
 PACKAGES = (
     "systemd systemd-sysv dbus libpam-systemd udev openssh-server openssh-client python3"
@@ -112,12 +112,10 @@ def _authorities() -> list[Path]:
 def _sources() -> tuple[str, str]:
     """The codename of the host's distribution, and the sources for nodes of it."""
     codename = host.release().get("VERSION_CODENAME", "")
-    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    present = [
-        (path.name, path.read_text()) for path in files if path.suffix in (".list", ".sources")
-        and path.is_file()
-    ]  # fmt: skip
-    return codename, node_sources(present, codename)
+    try:
+        return codename, node_sources(of_host(), codename)
+    except LookupError as error:
+        raise LabError(str(error)) from None
 
 
 def key(golden: bool) -> str:

@@ -1,17 +1,26 @@
-"""Where nodes get their packages: the host's sources, and of these only the distribution's.
+"""Where packages for other hosts come from: this host's sources, and of these a distribution's.
 
-Pure: text in, text out. No mirror is named anywhere in the project; a host that installs packages
-has one, and what serves the host serves its nodes.
+No mirror is named anywhere in the project; a host that installs packages has one, and what serves
+the host serves its nodes and its bundles. What is fetched, and what for, is not known here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from tools.lab.errors import LabError
+from pathlib import Path
 
 ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)")
+
+
+def of_host() -> list[tuple[str, str]]:
+    """The (name, content) of this host's source files."""
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    return [
+        (path.name, path.read_text())
+        for path in files
+        if path.suffix in (".list", ".sources") and path.is_file()
+    ]
 
 
 def _stanzas(text: str) -> Iterable[dict[str, str]]:
@@ -46,10 +55,10 @@ def _lines(text: str) -> Iterable[dict[str, str]]:
 
 
 def node_sources(files: Iterable[tuple[str, str]], codename: str) -> str:
-    """The deb822 text for nodes of `codename`, from the (name, content) of the host's source files.
+    """The deb822 text for hosts of `codename`, from the (name, content) of the host's source files.
 
     A suite counts as the distribution's when it is the codename or begins with it and a dash. Other
-    repositories of the host stay out. Raises LabError when nothing is left.
+    repositories of the host stay out. Raises LookupError when nothing is left.
     """
     found: dict[str, str] = {}
     for name, text in files:
@@ -68,8 +77,8 @@ def node_sources(files: Iterable[tuple[str, str]], codename: str) -> str:
                 lines.append(f"Signed-By: {stanza['signed-by']}")
             found["\n".join(lines)] = name
     if not found:
-        raise LabError(
-            f"No apt source of this host offers {codename}: nodes are made from the host's own"
+        raise LookupError(
+            f"No apt source of this host offers {codename}: packages are taken from the host's own"
             " sources, below /etc/apt."
         )
     return "\n\n".join(found) + "\n"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.lab.errors import LabError
-from tools.lab.sources import node_sources
+from tools.apt_sources import node_sources
 
 DEB822 = """\
 # ours
@@ -47,5 +46,5 @@ def test_one_line_entries() -> None:
 
 def test_a_host_without_the_distributions_sources() -> None:
     """It is told so."""
-    with pytest.raises(LabError, match="offers bookworm"):
+    with pytest.raises(LookupError, match="offers bookworm"):
         node_sources([("node.list", "deb https://other.invalid/apt stable main\n")], "bookworm")
