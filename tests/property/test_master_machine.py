@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from mesos_twisted.master.core import events
+from mesos_twisted.master.core.changes import Drained
 from mesos_twisted.master.core.effects import SendEvent, SendToAgent
 from mesos_twisted.master.core.invariants import check
-from mesos_twisted.master.core.state import Agent, Drained, Framework, Policy
+from mesos_twisted.master.core.state import Agent, Framework, Policy
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId, OfferId

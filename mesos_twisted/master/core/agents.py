@@ -30,6 +30,14 @@ from mesos_twisted.master.core import (
     weights,
 )
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
+from mesos_twisted.master.core.changes import (
+    Admitting,
+    Departing,
+    Marking,
+    Pruning,
+    Removing,
+    Returning,
+)
 from mesos_twisted.master.core.effects import (
     AdmitAgent,
     CancelTimer,
@@ -42,16 +50,7 @@ from mesos_twisted.master.core.effects import (
 )
 from mesos_twisted.master.core.events import AgentSaid, Recovered
 from mesos_twisted.master.core.inflight import apply_registry
-from mesos_twisted.master.core.state import (
-    Admitting,
-    Agent,
-    Departing,
-    Marking,
-    MasterState,
-    Pruning,
-    Removing,
-    Returning,
-)
+from mesos_twisted.master.core.state import Agent, MasterState
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId

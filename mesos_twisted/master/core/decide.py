@@ -21,16 +21,15 @@ from mesos_twisted.master.core import (
     weights,
     wishes,
 )
-from mesos_twisted.master.core.effects import Effect
-from mesos_twisted.master.core.state import (
+from mesos_twisted.master.core.changes import (
     Deactivating,
     Drained,
     Draining,
-    Framework,
-    MasterState,
     Reactivating,
     Weighing,
 )
+from mesos_twisted.master.core.effects import Effect
+from mesos_twisted.master.core.state import Framework, MasterState
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, FrameworkId, OfferId

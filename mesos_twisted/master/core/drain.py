@@ -17,6 +17,15 @@ from __future__ import annotations
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core import gone, notify, offers
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
+from mesos_twisted.master.core.changes import (
+    Deactivating,
+    Departing,
+    Drained,
+    Draining,
+    Reactivating,
+    Removing,
+    Wish,
+)
 from mesos_twisted.master.core.effects import (
     DeactivateAgent,
     DrainAgent,
@@ -32,17 +41,7 @@ from mesos_twisted.master.core.events import (
     AgentReactivationAsked,
 )
 from mesos_twisted.master.core.inflight import apply_registry
-from mesos_twisted.master.core.state import (
-    Agent,
-    Deactivating,
-    Departing,
-    Drained,
-    Draining,
-    MasterState,
-    Reactivating,
-    Removing,
-    Wish,
-)
+from mesos_twisted.master.core.state import Agent, MasterState
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId

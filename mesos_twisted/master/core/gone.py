@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 from mesos_twisted.errors import Problem
 from mesos_twisted.master.core import books, liveness, notify, removals
+from mesos_twisted.master.core.changes import Departing, Pruning
 from mesos_twisted.master.core.effects import Effect, MarkGone, Prune, SendToAgent
 from mesos_twisted.master.core.events import AgentGoneAsked
 from mesos_twisted.master.core.inflight import apply_registry
-from mesos_twisted.master.core.state import Departing, MasterState, Pruning
+from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.protocol.ids import AgentId
 
 MESSAGE = "Agent has been marked gone"

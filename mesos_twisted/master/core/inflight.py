@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mesos_twisted.master.core.changes import InFlight
 from mesos_twisted.master.core.effects import ApplyRegistry, Effect, RegistryOperation
-from mesos_twisted.master.core.state import InFlight, MasterState
+from mesos_twisted.master.core.state import MasterState
 
 
 def apply_registry(

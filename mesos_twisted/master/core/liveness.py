@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mesos_twisted.master.core import books, notify, offers, published, removals, returning
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
+from mesos_twisted.master.core.changes import Marking, Removing
 from mesos_twisted.master.core.effects import (
     CancelTimer,
     CloseLink,
@@ -22,7 +23,7 @@ from mesos_twisted.master.core.effects import (
     StopMaster,
 )
 from mesos_twisted.master.core.inflight import apply_registry
-from mesos_twisted.master.core.state import Agent, Framework, Marking, MasterState, Removing, Task
+from mesos_twisted.master.core.state import Agent, Framework, MasterState, Task
 from mesos_twisted.protocol import agentlink
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import AgentId, ConnectionId

@@ -23,13 +23,12 @@ import enum
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import msgspec
 
 from mesos_twisted.master.core.allocator.interface import Allocator, Capability
 from mesos_twisted.master.core.allocator.regexes import RegexLimits
-from mesos_twisted.protocol import agentlink
+from mesos_twisted.master.core.changes import InFlight
 from mesos_twisted.protocol.generated import messages as m
 from mesos_twisted.protocol.ids import (
     AgentId,
@@ -285,111 +284,6 @@ class Agent:
     def offered(self) -> Resources:
         """The sum of its open offers."""
         return Resources.sum([offer.resources for offer in self.offers.values()])
-
-
-@dataclass(frozen=True, slots=True)
-class Admitting:
-    """A new agent, registered once AdmitAgent is durable; `said` is what it asked."""
-
-    link: ConnectionId
-    agent_id: AgentId
-    info: m.AgentInfo
-    said: agentlink.Register
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Returning:
-    """An unreachable (or forgotten) agent, taken back once MarkReachable is durable."""
-
-    link: ConnectionId
-    said: agentlink.Reregister
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Marking:
-    """An agent (registered or recovered) about to be unreachable; frameworks are told why."""
-
-    agent_id: AgentId
-    at: float
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Removing:
-    """An agent that left by its own will; frameworks are told why."""
-
-    agent_id: AgentId
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Departing:
-    """An agent (registered, recovered or unreachable) about to be gone for good.
-
-    `principal` asked for it.
-    """
-
-    agent_id: AgentId
-    at: float
-    principal: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pruning:
-    """Lost agents about to be forgotten."""
-
-    unreachable: tuple[AgentId, ...]
-    gone: tuple[AgentId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Draining:
-    """An agent about to be drained; `principal` asked for it."""
-
-    agent_id: AgentId
-    config: m.DrainConfig
-    principal: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """An agent on which nothing is left."""
-
-    agent_id: AgentId
-
-
-@dataclass(frozen=True, slots=True)
-class Deactivating:
-    """An agent about to get no offers; `principal` asked for it."""
-
-    agent_id: AgentId
-    principal: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reactivating:
-    """An agent about to get offers again; `principal` asked for it."""
-
-    agent_id: AgentId
-    principal: str
-
-
-#: What an operator wants of an agent and the registry does not say yet.
-Wish: TypeAlias = Draining | Drained | Deactivating | Reactivating
-
-
-@dataclass(frozen=True, slots=True)
-class Weighing:
-    """Role weights to be used once stored."""
-
-    weights: tuple[tuple[str, float], ...]
-
-
-InFlight: TypeAlias = (
-    Admitting | Returning | Marking | Removing | Departing | Pruning | Weighing | Wish
-)
 
 
 @dataclass(slots=True)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from mesos_twisted.errors import BugError
 from mesos_twisted.master.core import offers
 from mesos_twisted.master.core.books import REQUEST_ALLOCATION
+from mesos_twisted.master.core.changes import Weighing
 from mesos_twisted.master.core.effects import Effect, StoreWeights
 from mesos_twisted.master.core.events import WeightsUpdated
 from mesos_twisted.master.core.inflight import apply_registry
-from mesos_twisted.master.core.state import MasterState, Weighing
+from mesos_twisted.master.core.state import MasterState
 from mesos_twisted.resources.roles import is_strict_subrole
 
 
