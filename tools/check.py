@@ -10,6 +10,7 @@ status is 1 when any failed.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,8 @@ def environment() -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
+    # What a shell puts in the background ignores it, and tests of Ctrl-C would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if arguments:
         return subprocess.call([*PYTEST, *arguments], env=environment())
     failed = run(STEPS, environment(), sys.stdout.buffer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -93,3 +95,19 @@ def test_main_exits_with_1_and_names_what_failed(
     monkeypatch.setattr(check, "STEPS", (check.Step("bad", ["false"], "a"),))
     assert check.main([]) == 1
     assert "Failed: bad" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["/proc/self/status"]])
+def test_started_in_the_background_it_tests_interrupts_all_the_same(arguments: list[str]) -> None:
+    """A shell lets what it puts in the background ignore SIGINT, and all that starts inherits it:
+    every test of Ctrl-C would wait in vain."""
+    probe = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import check;"
+        "look = ['grep', 'SigIgn', '/proc/self/status'];"
+        "check.PYTEST = look[:2]; check.STEPS = (check.Step('look', look, 'a'),);"
+        f"sys.exit(check.main({arguments}))"
+    )
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", probe]
+    done = subprocess.run([*command, str(TOOL.parent)], capture_output=True, text=True, check=True)
+    [said] = [line for line in done.stdout.splitlines() if line.startswith("SigIgn")]
+    assert not int(said.split()[1], 16) & 1 << signal.SIGINT - 1
